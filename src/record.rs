@@ -1,0 +1,98 @@
+//! The PID record: eleven bytes in the lock file, for people to see. They never decide who may run.
+//!
+//! The PID in ten columns, right-aligned with blanks, and a newline: the HDB UUCP form that the
+//! Filesystem Hierarchy Standard (3.0, section 5.9) prescribes for lock files. The width is fixed,
+//! so a record replaces another in one pwrite(2), and no reader ever sees half of one.
+
+use std::os::fd::AsFd;
+
+use rustix::fs::{self, FileType, Mode, OFlags, Stat};
+use rustix::io::{Errno, pread, pwrite};
+use rustix::process::{Pid, Resource, getpid, getrlimit};
+
+use crate::acquire::Held;
+use crate::lockfile::same_file;
+
+/// The length of a record in bytes.
+pub const LENGTH: usize = 11;
+
+/// Writes our PID into the locked file, if that file is ours to write: a regular file with one
+/// name, reached through no symbolic link, that is empty or holds exactly one record. Anything else
+/// is left as it is, which is no error.
+///
+/// The lock's own descriptor is read-only (see `lockfile.rs`), so the file is opened once more, for
+/// the moment of writing, and must then be the locked one.
+///
+/// # Errors
+///
+/// The reason why a file that is ours to write cannot be written. The run goes on without a record.
+pub fn write(held: &Held) -> Result<(), Errno> {
+    if !is_ours(held)? {
+        return Ok(());
+    }
+    if limit_forbids() {
+        return Err(Errno::FBIG);
+    }
+    let flags =
+        OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let writable = fs::open(held.file().path(), flags, Mode::empty())?;
+    let state = fs::fstat(&writable)?;
+    if !same_file(&state, held.state()) || !could_be_ours(&state) {
+        return Ok(());
+    }
+    match pwrite(&writable, &encode(getpid()), 0)? {
+        LENGTH => Ok(()),
+        _ => Err(Errno::NOSPC),
+    }
+}
+
+fn is_ours(held: &Held) -> Result<bool, Errno> {
+    if held.file().is_through_link() || !could_be_ours(held.state()) {
+        return Ok(false);
+    }
+    if held.state().st_size == 0 {
+        return Ok(true);
+    }
+    let mut content = [0; LENGTH + 1];
+    let length = pread(held.file().as_fd(), &mut content, 0)?;
+    Ok(content.get(..length).and_then(decode).is_some())
+}
+
+fn could_be_ours(state: &Stat) -> bool {
+    FileType::from_raw_mode(state.st_mode) == FileType::RegularFile
+        && state.st_nlink == 1
+        && (state.st_size == 0 || state.st_size == LENGTH as i64)
+}
+
+/// RLIMIT_FSIZE would cut the record short and send SIGXFSZ, so it is asked before.
+fn limit_forbids() -> bool {
+    getrlimit(Resource::Fsize)
+        .current
+        .is_some_and(|limit| limit < LENGTH as u64)
+}
+
+/// The record of a PID.
+fn encode(pid: Pid) -> [u8; LENGTH] {
+    let mut record = *b"          \n";
+    let mut rest = pid.as_raw_nonzero().get();
+    for column in record.iter_mut().rev().skip(1) {
+        *column = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    record
+}
+
+/// The PID of a record, or nothing if these bytes are not exactly one.
+fn decode(content: &[u8]) -> Option<Pid> {
+    let content: &[u8; LENGTH] = content.try_into().ok()?;
+    let digits = content.strip_suffix(b"\n")?.trim_ascii_start();
+    let pid = std::str::from_utf8(digits)
+        .ok()?
+        .parse()
+        .ok()
+        .and_then(Pid::from_raw)?;
+    (encode(pid) == *content).then_some(pid)
+}
