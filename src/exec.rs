@@ -1,8 +1,9 @@
 //! From [`Held`] to the command: this process becomes it. Never forks.
 
+use std::borrow::Cow;
 use std::env;
-use std::ffi::CStr;
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::{CStr, CString, c_char};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::ptr;
 
 use rustix::io::Errno;
@@ -24,21 +25,41 @@ const SHELL: &CStr = c"/bin/sh";
 /// It takes [`Held`] so that nothing runs without the lock, and keeps its descriptor open for the
 /// command to inherit.
 pub fn become_command(_held: Held, command: Command) -> Error {
-    let reason = if command.name.to_bytes().contains(&b'/') {
-        execute(command.name, command)
-    } else {
-        search(command)
+    let program = program(command);
+    let reason = match command {
+        Command::Words(_, words) => run(&program, words.pointers()),
+        Command::Line(line) => run(
+            &program,
+            &[program.as_ptr(), c"-c".as_ptr(), line.as_ptr(), ptr::null()],
+        ),
     };
-    Error::Execute(command.name, reason)
+    Error::Execute(program, reason)
+}
+
+/// The program that a command names: its first word, or the user's shell.
+pub fn program(command: Command) -> Cow<'static, CStr> {
+    match command {
+        Command::Words(name, _) => Cow::Borrowed(name),
+        Command::Line(_) => {
+            match env::var_os("SHELL").and_then(|shell| CString::new(shell.into_vec()).ok()) {
+                Some(shell) if !shell.is_empty() => Cow::Owned(shell),
+                _ => Cow::Borrowed(SHELL),
+            }
+        }
+    }
+}
+
+fn run(program: &CStr, arguments: &[*const c_char]) -> Errno {
+    match program.to_bytes() {
+        b"" => Errno::NOENT,
+        name if name.contains(&b'/') => execute(program, arguments),
+        name => search(name, arguments),
+    }
 }
 
 /// Tries each folder of PATH in turn. One that cannot be searched, or holds the name but not to be
 /// executed, does not end the search, and is the reason only if nothing else is found (execvp(3)).
-fn search(command: Command) -> Errno {
-    let name = command.name.to_bytes();
-    if name.is_empty() {
-        return Errno::NOENT;
-    }
+fn search(name: &[u8], arguments: &[*const c_char]) -> Errno {
     let path = env::var_os("PATH");
     let folders = path.as_ref().map_or(DEFAULT_PATH, |path| path.as_bytes());
     let mut reason = Errno::NOENT;
@@ -55,7 +76,7 @@ fn search(command: Command) -> Errno {
         let Ok(place) = CStr::from_bytes_with_nul(&candidate) else {
             continue;
         };
-        match execute(place, command) {
+        match execute(place, arguments) {
             Errno::ACCESS => reason = Errno::ACCESS,
             Errno::NOENT
             | Errno::NOTDIR
@@ -71,22 +92,21 @@ fn search(command: Command) -> Errno {
 
 /// Executes one file, and if the kernel does not know what it is, has the shell read it as a
 /// script.
-fn execute(place: &CStr, command: Command) -> Errno {
-    match sys::execute(place, command.words.pointers()) {
-        Errno::NOEXEC => execute_by_shell(place, command),
+fn execute(place: &CStr, arguments: &[*const c_char]) -> Errno {
+    match sys::execute(place, arguments) {
+        Errno::NOEXEC => execute_by_shell(place, arguments),
         other => other,
     }
 }
 
-fn execute_by_shell(place: &CStr, command: Command) -> Errno {
-    let mut arguments = vec![SHELL.as_ptr()];
+fn execute_by_shell(place: &CStr, arguments: &[*const c_char]) -> Errno {
+    let mut of_shell = vec![SHELL.as_ptr()];
     // Found through an empty element of PATH, a name can begin with a dash, and is not to be an
     // option of the shell.
     if place.to_bytes().starts_with(b"-") {
-        arguments.push(c"--".as_ptr());
+        of_shell.push(c"--".as_ptr());
     }
-    arguments.push(place.as_ptr());
-    arguments.extend_from_slice(command.words.from(1).pointers());
-    debug_assert_eq!(arguments.last(), Some(&ptr::null()));
-    sys::execute(SHELL, &arguments)
+    of_shell.push(place.as_ptr());
+    of_shell.extend(arguments.iter().skip(1));
+    sys::execute(SHELL, &of_shell)
 }

@@ -1,18 +1,33 @@
 //! The options, each a row: parsing, `--help` and the tests of the man page and the README read
 //! this one table.
 
+use crate::dialect::Dialect;
+
 /// One option.
 pub struct Flag {
     /// What it does, for `request.rs` to act on.
     pub option: Opt,
     /// Its one-letter names.
-    pub short: &'static [char],
+    short: &'static [char],
     /// Its long names, without the dashes.
-    pub long: &'static [&'static str],
+    long: &'static [&'static str],
     /// The name of its argument, or nothing if it takes none.
     pub argument: Option<&'static str>,
+    /// Whether flock has it, too.
+    in_flock: InFlock,
     /// What it does, for a person; one short line.
     pub text: &'static str,
+}
+
+/// Whether util-linux's flock has an option, too. Under that name there are no others.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum InFlock {
+    /// It does not.
+    No,
+    /// It does, under all its names.
+    Yes,
+    /// It does, but only under the long ones.
+    Long,
 }
 
 /// What an option stands for.
@@ -20,8 +35,32 @@ pub struct Flag {
 pub enum Opt {
     /// Fail at once if the lock is taken.
     Nonblock,
+    /// Wait for so long.
+    Timeout,
+    /// Wait for ever.
+    Block,
+    /// A shared lock.
+    Shared,
+    /// An exclusive lock.
+    Exclusive,
+    /// Drop the lock.
+    Unlock,
     /// The exit status on conflict.
     ConflictStatus,
+    /// The command gets no lock descriptor.
+    Close,
+    /// Do not fork.
+    NoFork,
+    /// A command line for the shell.
+    Command,
+    /// A descriptor in place of a file.
+    Descriptor,
+    /// A record lock.
+    Fcntl,
+    /// Where the record lock starts.
+    Start,
+    /// How long the record lock is.
+    Length,
     /// Say what happens.
     Verbose,
     /// Say only errors.
@@ -33,63 +72,76 @@ pub enum Opt {
 }
 
 /// Every option, in the order in which `--help` and the man page show them.
+#[rustfmt::skip] // A row a line is how a table is read.
 pub const FLAGS: &[Flag] = &[
-    Flag {
-        option: Opt::Nonblock,
-        short: &['n'],
-        long: &["nb", "nonblock", "nonblocking"],
-        argument: None,
-        text: "fail at once if the lock is taken (the default)",
-    },
-    Flag {
-        option: Opt::ConflictStatus,
-        short: &['E'],
-        long: &["conflict-exit-code"],
-        argument: Some("N"),
-        text: "exit status if the lock is taken, 0 to 255 (default 1)",
-    },
-    Flag {
-        option: Opt::Verbose,
-        short: &['v'],
-        long: &["verbose"],
-        argument: None,
-        text: "say what happens on standard error",
-    },
-    Flag {
-        option: Opt::Quiet,
-        short: &['q'],
-        long: &["quiet"],
-        argument: None,
-        text: "say nothing but errors",
-    },
-    Flag {
-        option: Opt::Help,
-        short: &['h'],
-        long: &["help"],
-        argument: None,
-        text: "show this help",
-    },
-    Flag {
-        option: Opt::Version,
-        short: &['V'],
-        long: &["version"],
-        argument: None,
-        text: "show the version",
-    },
+    flag(Opt::Nonblock, &['n'], &["nb", "nonblock", "nonblocking"], None, InFlock::Yes, "fail at once if the lock is taken"),
+    flag(Opt::Timeout, &['w'], &["timeout", "wait"], Some("SECS"), InFlock::Yes, "wait at most so long, fractions allowed; 0 is -n"),
+    flag(Opt::Block, &['b'], &["block"], None, InFlock::No, "wait as long as it takes"),
+    flag(Opt::Shared, &['s'], &["shared"], None, InFlock::Yes, "take a shared lock"),
+    flag(Opt::Exclusive, &['x', 'e'], &["exclusive"], None, InFlock::Yes, "take an exclusive lock (the default)"),
+    flag(Opt::Unlock, &['u'], &["unlock"], None, InFlock::Yes, "drop the lock of descriptor FD"),
+    flag(Opt::ConflictStatus, &['E'], &["conflict-exit-code"], Some("N"), InFlock::Yes, "exit status if the lock is taken, 0 to 255 (default 1)"),
+    flag(Opt::Close, &['o'], &["close"], None, InFlock::Yes, "not available yet"),
+    flag(Opt::NoFork, &['F'], &["no-fork"], None, InFlock::Yes, "accepted; there never is a fork"),
+    flag(Opt::Command, &['c'], &["command"], Some("STRING"), InFlock::Yes, "after LOCKFILE or --fd: run STRING by $SHELL, or /bin/sh"),
+    flag(Opt::Descriptor, &[], &["fd"], Some("FD"), InFlock::Yes, "lock this open descriptor in place of a file"),
+    flag(Opt::Fcntl, &[], &["fcntl"], None, InFlock::Yes, "take an open-file-description record lock"),
+    flag(Opt::Start, &[], &["start"], Some("OFF"), InFlock::Yes, "where the record lock starts (implies --fcntl)"),
+    flag(Opt::Length, &[], &["length"], Some("N"), InFlock::Yes, "how many bytes it has, 0 to the end (implies --fcntl)"),
+    flag(Opt::Verbose, &['v'], &["verbose"], None, InFlock::Long, "say what happens on standard error"),
+    flag(Opt::Quiet, &['q'], &["quiet"], None, InFlock::No, "say nothing but errors"),
+    flag(Opt::Help, &['h'], &["help"], None, InFlock::Yes, "show this help"),
+    flag(Opt::Version, &['V'], &["version"], None, InFlock::Yes, "show the version"),
 ];
 
+const fn flag(
+    option: Opt,
+    short: &'static [char],
+    long: &'static [&'static str],
+    argument: Option<&'static str>,
+    in_flock: InFlock,
+    text: &'static str,
+) -> Flag {
+    Flag {
+        option,
+        short,
+        long,
+        argument,
+        in_flock,
+        text,
+    }
+}
+
+impl Flag {
+    /// Its one-letter names under the name of this tool.
+    pub fn short(&self, dialect: Dialect) -> &'static [char] {
+        match (dialect, self.in_flock) {
+            (Dialect::Flock, InFlock::No | InFlock::Long) => &[],
+            _ => self.short,
+        }
+    }
+
+    /// Its long names under the name of this tool.
+    pub fn long(&self, dialect: Dialect) -> &'static [&'static str] {
+        match (dialect, self.in_flock) {
+            (Dialect::Flock, InFlock::No) => &[],
+            _ => self.long,
+        }
+    }
+}
+
 /// The option with this one-letter name.
-pub fn by_short(letter: char) -> Option<Opt> {
+pub fn by_short(letter: char, dialect: Dialect) -> Option<Opt> {
     FLAGS
         .iter()
-        .find(|flag| flag.short.contains(&letter))
+        .find(|flag| flag.short(dialect).contains(&letter))
         .map(|flag| flag.option)
 }
 
 /// The option with this long name.
-pub fn by_long(name: &str) -> Option<Opt> {
+pub fn by_long(name: &str, dialect: Dialect) -> Option<Opt> {
     FLAGS
         .iter()
-        .find(|flag| flag.long.contains(&name))
+        .find(|flag| flag.long(dialect).contains(&name))
         .map(|flag| flag.option)
 }

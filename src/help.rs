@@ -2,55 +2,82 @@
 
 use std::fmt::Write;
 
+use crate::dialect::Dialect;
 use crate::flags::{FLAGS, Flag};
-use crate::outcome::EXIT_STATUSES;
+use crate::outcome;
 
 /// A page that can be asked for.
 #[derive(Clone, Copy)]
 pub enum Page {
     /// `--help`.
-    Help,
+    Help(Dialect),
     /// `--version`.
-    Version,
+    Version(Dialect),
 }
 
 /// The text of a page.
 pub fn text(page: Page) -> String {
     match page {
-        Page::Version => concat!("nonoverlap ", env!("CARGO_PKG_VERSION"), "\n").to_owned(),
-        Page::Help => usage(),
+        Page::Version(Dialect::Nonoverlap) => format!("nonoverlap {VERSION}\n"),
+        Page::Version(Dialect::Flock) => format!("flock from nonoverlap {VERSION}\n"),
+        Page::Help(dialect) => usage(dialect),
     }
 }
 
-const SYNOPSIS: &str = "\
-Usage: nonoverlap [options] LOCKFILE COMMAND [ARG...]
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-Runs COMMAND under a lock on LOCKFILE. If the lock is taken, COMMAND is not run.
+const WHAT: &str = "\
+Runs COMMAND under a lock on LOCKFILE, or refuses at once if the lock is taken.
 The lock is gone when COMMAND's process is, however it ends.
 ";
 
-fn usage() -> String {
-    let mut page = format!("{SYNOPSIS}\nOptions:\n");
+const WHAT_AS_FLOCK: &str = "\
+This is nonoverlap under the name flock: it waits for the lock, and has flock's
+options and exit statuses.
+";
+
+fn usage(dialect: Dialect) -> String {
+    let name = dialect.name();
+    let what = match dialect {
+        Dialect::Nonoverlap => WHAT,
+        Dialect::Flock => WHAT_AS_FLOCK,
+    };
+    let mut page = format!(
+        "\
+Usage: {name} [options] LOCKFILE COMMAND [ARG...]
+       {name} [options] LOCKFILE -c 'SHELL COMMAND LINE'
+       {name} [options] FD
+       {name} [options] --fd FD COMMAND [ARG...]
+
+{what}
+Options:
+"
+    );
     for flag in FLAGS {
-        // Writing to a String cannot fail.
-        let _ = writeln!(page, "  {:<36} {}", names(flag), flag.text);
+        let names = names(flag, dialect);
+        if !names.is_empty() {
+            // Writing to a String cannot fail.
+            let _ = writeln!(page, "  {names}\n        {}", flag.text);
+        }
     }
     page.push_str("\nExit status: the command's own, or, if it was not run:\n");
-    for (status, meaning) in EXIT_STATUSES {
+    for (status, meaning) in outcome::exit_statuses(dialect) {
         let _ = writeln!(page, "  {status:<5} {meaning}");
     }
     page.push_str("\nThe manual: man nonoverlap\n");
     page
 }
 
-/// `-E, --conflict-exit-code N`
-fn names(flag: &Flag) -> String {
-    let short = flag.short.iter().map(|letter| format!("-{letter}"));
-    let long = flag.long.iter().map(|name| format!("--{name}"));
-    let mut names = short.chain(long).collect::<Vec<_>>().join(", ");
-    if let Some(argument) = flag.argument {
-        names.push(' ');
-        names.push_str(argument);
+/// `-E, --conflict-exit-code N`, or nothing where the tool does not have it.
+fn names(flag: &Flag, dialect: Dialect) -> String {
+    let short = flag
+        .short(dialect)
+        .iter()
+        .map(|letter| format!("-{letter}"));
+    let long = flag.long(dialect).iter().map(|name| format!("--{name}"));
+    let names = short.chain(long).collect::<Vec<_>>().join(", ");
+    match flag.argument {
+        Some(argument) if !names.is_empty() => format!("{names} {argument}"),
+        _ => names,
     }
-    names
 }

@@ -7,6 +7,7 @@ use rustix::fs::{self, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use crate::outcome::Error;
+use crate::request::Place;
 use crate::sys;
 
 /// Shell scripts close and reuse the descriptors 3 to 9 (`exec 3>log`), and they would drop the
@@ -16,41 +17,73 @@ const LEAST_DESCRIPTOR: RawFd = 10;
 /// How often a file that changes under our hands is looked at anew.
 pub const TRIES: usize = 100;
 
-/// Read-only is enough to lock, changes nothing, and is all that a device may be opened for: a disk
-/// that was open for writing wakes udev when it is closed, and a program that is open for writing
-/// cannot be executed (ETXTBSY). NONBLOCK: a FIFO does not wait for its other end, nor a terminal
-/// for its carrier. NOCTTY: a terminal does not become ours. CLOEXEC concerns the moment before the
+/// In every open: NONBLOCK, so that a FIFO does not wait for its other end, nor a terminal for its
+/// carrier; NOCTTY, so that a terminal does not become ours; CLOEXEC for the moment before the
 /// descriptor is moved.
-const LOOK: OFlags = OFlags::RDONLY
-    .union(OFlags::NONBLOCK)
+const CAREFUL: OFlags = OFlags::NONBLOCK
     .union(OFlags::NOCTTY)
     .union(OFlags::CLOEXEC);
 
-/// An open file to be locked, on a descriptor that scripts leave alone and that the command will
-/// inherit.
+/// What a lock file is opened for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Enough for flock(2) on a local file system. It changes nothing, and it is all that a device
+    /// may be opened for: a disk that was open for writing wakes udev when it is closed. And a
+    /// program that somebody has open for writing cannot be executed (ETXTBSY).
+    Read,
+    /// What an exclusive record lock wants.
+    Write,
+    /// What an exclusive flock(2) wants where the file system makes a record lock of it.
+    ReadWrite,
+}
+
+/// An open file to be locked, on a descriptor that the command will inherit.
 pub struct LockFile {
-    descriptor: OwnedFd,
-    path: &'static CStr,
+    descriptor: Descriptor,
+    place: Place,
+    access: Access,
     /// The last component of the path is a symbolic link.
     through_link: bool,
 }
 
+enum Descriptor {
+    /// Opened here, from 10 up.
+    Ours(OwnedFd),
+    /// The caller's, which is never closed here: it may be the one that messages go to.
+    Callers(BorrowedFd<'static>),
+}
+
 impl LockFile {
-    /// Opens the file at `path`, or makes it empty (0666 and the umask) if there is nothing.
+    /// Opens the file at a path, or makes it empty (0666 and the umask) if there is nothing; or
+    /// looks whether the caller's descriptor is open.
     ///
     /// # Errors
     ///
     /// [`Error::Open`], [`Error::Make`], [`Error::Dangling`], or [`Error::Descriptor`] where no
-    /// descriptor from 10 up is free.
-    pub fn open(path: &'static CStr) -> Result<LockFile, Error> {
-        let (descriptor, through_link) = open_or_make(path)?;
+    /// descriptor from 10 up is free. For a descriptor that is not open, [`Error::Lock`].
+    pub fn open(place: Place, access: Access) -> Result<LockFile, Error> {
+        let path = match place {
+            Place::File(path) => path,
+            Place::Descriptor(number) => {
+                let callers = sys::callers(number).map_err(|reason| Error::Lock(place, reason))?;
+                let descriptor = Descriptor::Callers(callers);
+                return Ok(LockFile {
+                    descriptor,
+                    place,
+                    access,
+                    through_link: false,
+                });
+            }
+        };
+        let (opened, through_link) = open_or_make(path, access)?;
         // If 0, 1 or 2 was closed, the file lies there until this line. Nothing writes a message in
         // between.
-        let descriptor = sys::move_up(descriptor, LEAST_DESCRIPTOR)
-            .map_err(|reason| Error::Descriptor(path, reason))?;
+        let moved = sys::move_up(opened, LEAST_DESCRIPTOR);
+        let descriptor = Descriptor::Ours(moved.map_err(|reason| Error::Descriptor(path, reason))?);
         Ok(LockFile {
             descriptor,
-            path,
+            place,
+            access,
             through_link,
         })
     }
@@ -62,44 +95,74 @@ impl LockFile {
     ///
     /// As for [`LockFile::open`].
     pub fn again(self) -> Result<LockFile, Error> {
-        let path = self.path;
+        let (place, access) = (self.place, self.access);
         drop(self);
-        LockFile::open(path)
+        LockFile::open(place, access)
     }
 
-    /// The state of the open file, if the path still names it.
+    /// Opens it for reading and writing, if it is a path and can be: what a file system wants that
+    /// makes record locks of flock(2). NFS says EBADF or EIO to an exclusive lock on a descriptor
+    /// that cannot be written to (flock(2), "NFS details").
+    pub fn wider(&self) -> Option<LockFile> {
+        match (self.place, self.access) {
+            (Place::File(_), Access::Read | Access::Write) => {
+                LockFile::open(self.place, Access::ReadWrite).ok()
+            }
+            _ => None,
+        }
+    }
+
+    /// The state of the open file, if the path still names it. A descriptor of the caller's is what
+    /// it is.
     ///
     /// # Errors
     ///
     /// [`Error::Open`] if that cannot be told.
     pub fn still_there(&self) -> Result<Option<Stat>, Error> {
-        let ours = fs::fstat(&self.descriptor).map_err(|reason| Error::Open(self.path, reason))?;
-        let there = if self.through_link {
-            fs::stat(self.path)
-        } else {
-            fs::lstat(self.path)
+        let cannot_tell = |reason| Error::Open(self.place, reason);
+        let ours = fs::fstat(self).map_err(cannot_tell)?;
+        let there = match (self.place, self.through_link) {
+            (Place::Descriptor(_), _) => return Ok(Some(ours)),
+            (Place::File(path), true) => fs::stat(path),
+            (Place::File(path), false) => fs::lstat(path),
         };
         match there {
             Ok(there) if same_file(&ours, &there) => Ok(Some(ours)),
             Ok(_) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
-            Err(reason) => Err(Error::Open(self.path, reason)),
+            Err(reason) => Err(cannot_tell(reason)),
         }
     }
 
-    /// The path, as it was given.
-    pub fn path(&self) -> &'static CStr {
-        self.path
+    /// What it was opened from.
+    pub fn place(&self) -> Place {
+        self.place
     }
 
-    /// Whether the last component of the path is a symbolic link.
-    pub fn is_through_link(&self) -> bool {
-        self.through_link
+    /// Opens the file once more by its path, for writing and for a moment, if the path leads to it
+    /// through no symbolic link at its end. What is there may have changed: look whether it is
+    /// [`same_file`].
+    ///
+    /// # Errors
+    ///
+    /// As open(2).
+    pub fn open_to_write(&self) -> Option<Result<OwnedFd, Errno>> {
+        match (self.place, self.through_link) {
+            (Place::File(path), false) => Some(fs::open(
+                path,
+                OFlags::WRONLY | OFlags::NOFOLLOW | CAREFUL,
+                Mode::empty(),
+            )),
+            _ => None,
+        }
     }
 }
 
 impl AsFd for LockFile {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.descriptor.as_fd()
+        match &self.descriptor {
+            Descriptor::Ours(ours) => ours.as_fd(),
+            Descriptor::Callers(callers) => *callers,
+        }
     }
 }
 
@@ -114,37 +177,48 @@ pub fn same_file(one: &Stat, other: &Stat) -> bool {
 ///   file still opens.
 ///
 /// Between the two somebody else may make or remove the file; then it is looked at again.
-fn open_or_make(path: &'static CStr) -> Result<(OwnedFd, bool), Error> {
+fn open_or_make(path: &'static CStr, access: Access) -> Result<(OwnedFd, bool), Error> {
+    let flags = CAREFUL | access_flags(access);
     for _ in 0..TRIES {
-        match fs::open(path, LOOK | OFlags::NOFOLLOW, Mode::empty()) {
-            Ok(descriptor) => return Ok((descriptor, false)),
+        match fs::open(path, flags | OFlags::NOFOLLOW, Mode::empty()) {
+            Ok(opened) => return Ok((opened, false)),
             Err(Errno::NOENT) => {}
             Err(reason) if refuses_link(reason) => {
-                return open_through_link(path).map(|descriptor| (descriptor, true));
+                return open_through_link(path, flags).map(|opened| (opened, true));
             }
-            Err(reason) => return Err(Error::Open(path, reason)),
+            // A directory cannot be opened for writing. It is for the lock to say what it wants.
+            Err(Errno::ISDIR) => return open_or_make(path, Access::Read),
+            Err(reason) => return Err(Error::Open(Place::File(path), reason)),
         }
         match fs::open(
             path,
-            LOOK | OFlags::CREATE | OFlags::EXCL,
+            flags | OFlags::CREATE | OFlags::EXCL,
             Mode::from_raw_mode(0o666),
         ) {
-            Ok(descriptor) => return Ok((descriptor, false)),
+            Ok(opened) => return Ok((opened, false)),
             Err(Errno::EXIST) => {}
             Err(reason @ (Errno::ROFS | Errno::NOSPC | Errno::DQUOT)) => {
                 return Err(Error::Make(path, reason));
             }
-            Err(reason) => return Err(Error::Open(path, reason)),
+            Err(reason) => return Err(Error::Open(Place::File(path), reason)),
         }
     }
-    Err(Error::Replaced(path))
+    Err(Error::Replaced(Place::File(path)))
 }
 
-fn open_through_link(path: &'static CStr) -> Result<OwnedFd, Error> {
-    fs::open(path, LOOK, Mode::empty()).map_err(|reason| match reason {
+fn open_through_link(path: &'static CStr, flags: OFlags) -> Result<OwnedFd, Error> {
+    fs::open(path, flags, Mode::empty()).map_err(|reason| match reason {
         Errno::NOENT => Error::Dangling(path),
-        other => Error::Open(path, other),
+        other => Error::Open(Place::File(path), other),
     })
+}
+
+fn access_flags(access: Access) -> OFlags {
+    match access {
+        Access::Read => OFlags::RDONLY,
+        Access::Write => OFlags::WRONLY,
+        Access::ReadWrite => OFlags::RDWR,
+    }
 }
 
 /// What O_NOFOLLOW says of a symbolic link: ELOOP by POSIX, EMLINK on FreeBSD, EFTYPE on NetBSD

@@ -1,16 +1,31 @@
 //! What came of it: the errors, their texts, the table of exit statuses, and the only writing to
 //! stdout and stderr.
 
+use std::borrow::Cow;
 use std::ffi::CStr;
 use std::fmt::{self, Display};
 use std::io::{self, IsTerminal, Write};
+use std::time::Instant;
 
 use rustix::io::Errno;
 
+use crate::acquire::Busy;
+use crate::dialect::Dialect;
 use crate::escape::Escaped;
-use crate::lockfile::LockFile;
-use crate::request::Command;
+use crate::exec;
+use crate::request::{Command, Place};
 use crate::sys;
+
+/// How this run speaks.
+#[derive(Clone, Copy)]
+pub struct Manner {
+    /// As which tool.
+    pub dialect: Dialect,
+    /// How much.
+    pub voice: Voice,
+    /// The exit status if the lock is taken.
+    pub conflict: u8,
+}
 
 /// How much to say.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -23,78 +38,98 @@ pub enum Voice {
     Verbose,
 }
 
-/// An end without an error in which the command was not run.
+/// An end without an error in which no command was run.
 pub enum Outcome {
     /// A page that was asked for.
     Page(String),
+    /// What was asked for is done, and there was no command to run.
+    Done,
     /// Somebody else holds the lock.
-    Busy {
-        /// The file that is locked.
-        file: LockFile,
-        /// The exit status that the caller wants for it.
-        status: u8,
-        /// Whether to say so.
-        voice: Voice,
-    },
+    Busy(Busy, Manner),
 }
 
 /// Why the command was not run. One variant for each step that can fail, with what it was done to.
 pub enum Error {
     /// The command line is wrong.
     Usage(String),
-    /// The lock file cannot be opened.
-    Open(&'static CStr, Errno),
+    /// The lock file cannot be opened, or looked at.
+    Open(Place, Errno),
     /// The lock file does not exist and cannot be made.
     Make(&'static CStr, Errno),
     /// The lock file is a symbolic link to nothing, and nothing is ever made through a link.
     Dangling(&'static CStr),
     /// There is no descriptor that scripts leave alone.
     Descriptor(&'static CStr, Errno),
-    /// flock(2) failed otherwise than with "taken".
-    Lock(&'static CStr, Errno),
+    /// The call that locks failed otherwise than with "taken".
+    Lock(Place, Errno),
     /// Each time the lock was taken, the path already named another file.
-    Replaced(&'static CStr),
+    Replaced(Place),
+    /// The timer that is to end a wait cannot be set up.
+    Timer(Place, Errno),
     /// execve(2) failed.
-    Execute(&'static CStr, Errno),
+    Execute(Cow<'static, CStr>, Errno),
     /// Standard output cannot be written.
     Print(Errno),
 }
 
-/// Something to say under `-v`, after which the run goes on.
-pub enum Notice<'a> {
+/// Something that happens on the way to the command.
+pub enum Notice {
     /// The PID cannot be written into the lock file.
-    NoRecord(&'a CStr, Errno),
+    NoRecord(Place, Errno),
     /// The lock is held and the command comes next.
-    Starting(&'a CStr, Command),
+    Starting(Place, Command, Option<Instant>),
+    /// The lock is held and there is no command.
+    Locked(Place, Option<Instant>),
+    /// The lock was dropped.
+    Unlocked(Place, Option<Instant>),
 }
 
-/// Every exit status of nonoverlap's own, for people. [`Error::status`] is the same for the
-/// program.
-pub const EXIT_STATUSES: &[(u8, &str)] = &[
-    (1, "the lock is taken; -E chooses another number"),
+/// Every exit status of our own, for people. [`Error::status`] is the same for the program.
+pub fn exit_statuses(dialect: Dialect) -> impl Iterator<Item = &'static (u8, &'static str)> {
+    let of_execution = match dialect {
+        Dialect::Nonoverlap => OF_EXECUTION,
+        Dialect::Flock => OF_EXECUTION_AS_FLOCK,
+    };
+    STATUSES.iter().chain(of_execution)
+}
+
+const STATUSES: &[(u8, &str)] = &[
+    (
+        1,
+        "the lock is taken or the wait timed out; -E chooses another number",
+    ),
     (64, "the command line is wrong"),
-    (65, "the lock cannot be taken, though nobody holds it"),
+    (
+        65,
+        "the lock cannot be taken, though not because somebody holds it",
+    ),
     (66, "the lock file cannot be opened"),
-    (71, "out of memory, processes, descriptors or kernel locks"),
+    (
+        71,
+        "out of memory, processes, descriptors, timers or kernel locks",
+    ),
     (73, "the lock file cannot be made"),
+];
+const OF_EXECUTION: &[(u8, &str)] = &[
     (126, "the command cannot be executed"),
     (127, "the command was not found"),
 ];
+const OF_EXECUTION_AS_FLOCK: &[(u8, &str)] =
+    &[(69, "the command cannot be executed or was not found")];
 
 impl Error {
     /// The exit status, after sysexits(3) and the shell.
-    fn status(&self) -> u8 {
+    fn status(&self, dialect: Dialect) -> u8 {
         match self {
             Error::Usage(_) => 64,
-            Error::Open(_, reason) | Error::Lock(_, reason) | Error::Execute(_, reason)
-                if is_shortage(*reason) =>
-            {
-                71
-            }
+            Error::Open(_, reason) | Error::Lock(_, reason) if is_shortage(*reason) => 71,
             Error::Lock(..) | Error::Replaced(_) => 65,
             Error::Open(..) => 66,
-            Error::Descriptor(..) | Error::Print(_) => 71,
+            Error::Descriptor(..) | Error::Timer(..) | Error::Print(_) => 71,
             Error::Make(..) | Error::Dangling(_) => 73,
+            Error::Execute(_, Errno::NOMEM) => 71,
+            Error::Execute(..) if dialect == Dialect::Flock => 69,
+            Error::Execute(_, reason) if is_shortage(*reason) => 71,
             Error::Execute(_, Errno::NOENT | Errno::NOTDIR) => 127,
             Error::Execute(..) => 126,
         }
@@ -113,12 +148,9 @@ impl Display for Error {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Usage(what) => write!(out, "{}", Escaped(what.as_bytes())),
-            Error::Open(path, reason) => write!(
-                out,
-                "cannot open lock file {}: {}",
-                shown(path),
-                Reason(*reason)
-            ),
+            Error::Open(place, reason) => {
+                write!(out, "cannot open lock file {place}: {}", Reason(*reason))
+            }
             Error::Make(path, reason) => write!(
                 out,
                 "cannot make lock file {}: {}",
@@ -140,14 +172,18 @@ impl Display for Error {
                     Reason(*reason)
                 )
             }
-            Error::Lock(path, reason) => {
-                write!(out, "cannot lock {}: {}", shown(path), Reason(*reason))
-            }
-            Error::Replaced(path) => {
+            Error::Lock(place, reason) => write!(out, "cannot lock {place}: {}", Reason(*reason)),
+            Error::Replaced(place) => {
                 write!(
                     out,
-                    "cannot lock {}: it is replaced by another file again and again",
-                    shown(path)
+                    "cannot lock {place}: it is replaced by another file again and again"
+                )
+            }
+            Error::Timer(place, reason) => {
+                write!(
+                    out,
+                    "cannot set a timer to wait for {place}: {}",
+                    Reason(*reason)
                 )
             }
             Error::Execute(name, reason) => {
@@ -160,29 +196,40 @@ impl Display for Error {
     }
 }
 
-impl Display for Notice<'_> {
+impl Display for Notice {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Notice::NoRecord(path, reason) => {
+            Notice::NoRecord(place, reason) => {
                 write!(
                     out,
-                    "cannot write the PID into {}: {}; running all the same",
-                    shown(path),
+                    "cannot write the PID into {place}: {}; running all the same",
                     Reason(*reason)
                 )
             }
-            Notice::Starting(path, command) => {
+            Notice::Starting(place, command, _) => {
                 write!(
                     out,
-                    "{} locked by PID {}; starting",
-                    shown(path),
+                    "{place} locked by PID {}; starting {command}",
                     std::process::id()
-                )?;
-                command
-                    .words
+                )
+            }
+            Notice::Locked(place, _) => write!(out, "{place} locked"),
+            Notice::Unlocked(place, _) => write!(out, "{place} unlocked"),
+        }
+    }
+}
+
+impl Display for Command {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Command::Words(name, words) => {
+                write!(out, "{}", shown(name))?;
+                words
+                    .from(1)
                     .iter()
                     .try_for_each(|word| write!(out, " {}", shown(word)))
             }
+            Command::Line(line) => write!(out, "{}", shown(line)),
         }
     }
 }
@@ -205,12 +252,12 @@ impl Display for Reason {
 }
 
 /// Says what came of it, and gives the exit status.
-pub fn report(result: Result<Outcome, Error>) -> u8 {
+pub fn report(dialect: Dialect, result: Result<Outcome, Error>) -> u8 {
     match result.and_then(finish) {
         Ok(status) => status,
         Err(error) => {
-            say(&error);
-            error.status()
+            say(dialect, &error);
+            error.status(dialect)
         }
     }
 }
@@ -218,31 +265,80 @@ pub fn report(result: Result<Outcome, Error>) -> u8 {
 fn finish(outcome: Outcome) -> Result<u8, Error> {
     match outcome {
         Outcome::Page(text) => print(&text).map(|()| 0),
-        Outcome::Busy {
-            file,
-            status,
-            voice,
-        } => {
-            // Cron mails what a job prints, so a conflict is silent unless somebody looks.
-            if voice == Voice::Verbose || (voice == Voice::Normal && io::stderr().is_terminal()) {
-                say(&format_args!("{} is held; not started", shown(file.path())));
-            }
-            Ok(status)
+        Outcome::Done => Ok(0),
+        Outcome::Busy(busy, manner) => {
+            manner.tell_conflict(&busy);
+            Ok(manner.conflict)
         }
     }
 }
 
-/// Says it, if that much was asked for.
-pub fn notice(voice: Voice, notice: &Notice<'_>) {
-    if voice == Voice::Verbose {
-        say(notice);
+impl Manner {
+    /// The time, if it will be told how long the lock took.
+    pub fn watch(self) -> Option<Instant> {
+        let tells = self.dialect == Dialect::Flock && self.voice == Voice::Verbose;
+        tells.then(Instant::now)
     }
+
+    /// Says it, if that much was asked for.
+    pub fn tell(self, notice: &Notice) {
+        match (self.voice, self.dialect) {
+            (Voice::Verbose, Dialect::Nonoverlap) => say(self.dialect, notice),
+            (Voice::Verbose, Dialect::Flock) => tell_as_flock(notice),
+            _ => {}
+        }
+    }
+
+    /// Cron mails what a job prints, so a conflict is silent unless somebody looks.
+    fn tell_conflict(self, busy: &Busy) {
+        match (self.voice, self.dialect) {
+            (Voice::Verbose, Dialect::Flock) if busy.waited => {
+                say(self.dialect, &"timeout while waiting to get lock");
+            }
+            (Voice::Verbose, Dialect::Flock) => say(self.dialect, &"failed to get lock"),
+            (Voice::Quiet, _) | (Voice::Normal, Dialect::Flock) => {}
+            (Voice::Normal, Dialect::Nonoverlap) if !io::stderr().is_terminal() => {}
+            (Voice::Normal | Voice::Verbose, Dialect::Nonoverlap) => {
+                say(
+                    self.dialect,
+                    &format_args!("{} is held; not started", busy.file.place()),
+                );
+            }
+        }
+    }
+}
+
+/// The lines that `flock --verbose` prints, where it prints them. Nobody may be there to read them;
+/// that is no reason not to run.
+fn tell_as_flock(notice: &Notice) {
+    let name = Dialect::Flock.name();
+    let took = |start: &Option<Instant>| {
+        let time = start.map(|start| start.elapsed()).unwrap_or_default();
+        format!(
+            "{name}: getting lock took {}.{:06} seconds\n",
+            time.as_secs(),
+            time.subsec_micros()
+        )
+    };
+    let lines = match notice {
+        Notice::NoRecord(..) => return,
+        Notice::Locked(_, start) | Notice::Unlocked(_, start) => took(start),
+        Notice::Starting(_, command, start) => {
+            let program = exec::program(*command);
+            format!(
+                "{}{name}: executing {}\n",
+                took(start),
+                program.to_string_lossy()
+            )
+        }
+    };
+    let _ = sys::unsignalled(|| print(&lines));
 }
 
 /// One line on stderr, in one write(2), so that lines of several processes do not mix. Where nobody
 /// can hear it, that is no reason to change what is done.
-fn say(line: &dyn Display) {
-    let line = format!("nonoverlap: {line}\n");
+fn say(dialect: Dialect, line: &dyn Display) {
+    let line = format!("{}: {line}\n", dialect.name());
     let _ = sys::unsignalled(|| io::stderr().write_all(line.as_bytes()));
 }
 

@@ -4,21 +4,20 @@
 //! Filesystem Hierarchy Standard (3.0, section 5.9) prescribes for lock files. The width is fixed,
 //! so a record replaces another in one pwrite(2), and no reader ever sees half of one.
 
-use std::os::fd::AsFd;
-
-use rustix::fs::{self, FileType, Mode, OFlags, Stat};
+use rustix::fs::{self, FileType, Stat};
 use rustix::io::{Errno, pread, pwrite};
 use rustix::process::{Pid, Resource, getpid, getrlimit};
 
 use crate::acquire::Held;
 use crate::lockfile::same_file;
+use crate::request::Terms;
 
 /// The length of a record in bytes.
 pub const LENGTH: usize = 11;
 
-/// Writes our PID into the locked file, if that file is ours to write: a regular file with one
-/// name, reached through no symbolic link, that is empty or holds exactly one record. Anything else
-/// is left as it is, which is no error.
+/// Writes our PID into the locked file, if the file is ours to write: a regular file with one name,
+/// reached through no symbolic link, that is empty or holds exactly one record. Anything else is
+/// left as it is, which is no error.
 ///
 /// The lock's own descriptor is read-only (see `lockfile.rs`), so the file is opened once more, for
 /// the moment of writing, and must then be the locked one.
@@ -26,16 +25,17 @@ pub const LENGTH: usize = 11;
 /// # Errors
 ///
 /// The reason why a file that is ours to write cannot be written. The run goes on without a record.
-pub fn write(held: &Held) -> Result<(), Errno> {
-    if !is_ours(held)? {
+pub fn write(held: &Held, terms: &Terms) -> Result<(), Errno> {
+    if !terms.recorded || !is_ours(held)? {
         return Ok(());
     }
     if limit_forbids() {
         return Err(Errno::FBIG);
     }
-    let flags =
-        OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let writable = fs::open(held.file().path(), flags, Mode::empty())?;
+    let Some(opened) = held.file().open_to_write() else {
+        return Ok(());
+    };
+    let writable = opened?;
     let state = fs::fstat(&writable)?;
     if !same_file(&state, held.state()) || !could_be_ours(&state) {
         return Ok(());
@@ -47,14 +47,14 @@ pub fn write(held: &Held) -> Result<(), Errno> {
 }
 
 fn is_ours(held: &Held) -> Result<bool, Errno> {
-    if held.file().is_through_link() || !could_be_ours(held.state()) {
+    if !could_be_ours(held.state()) {
         return Ok(false);
     }
     if held.state().st_size == 0 {
         return Ok(true);
     }
     let mut content = [0; LENGTH + 1];
-    let length = pread(held.file().as_fd(), &mut content, 0)?;
+    let length = pread(held.file(), &mut content, 0)?;
     Ok(content.get(..length).and_then(decode).is_some())
 }
 

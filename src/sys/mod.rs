@@ -7,10 +7,37 @@
 
 mod arena;
 mod entry;
+mod signals;
 mod unix;
 
+// The one rustflag of this project: it runs the other systems' bell on Linux, where it can be
+// tested.
+#[cfg_attr(
+    all(target_os = "linux", not(nonoverlap_interval_bell)),
+    path = "linux_bell.rs"
+)]
+#[cfg_attr(
+    any(not(target_os = "linux"), nonoverlap_interval_bell),
+    path = "interval_bell.rs"
+)]
+mod bell;
+
+#[cfg_attr(target_os = "linux", path = "linux_mask.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "posix_mask.rs")]
+mod mask;
+
+#[cfg_attr(any(target_os = "linux", target_os = "macos"), path = "ofd_ranges.rs")]
+#[cfg_attr(
+    not(any(target_os = "linux", target_os = "macos")),
+    path = "no_ranges.rs"
+)]
+mod ranges;
+
+pub use bell::Bell;
 pub use entry::Words;
-pub use unix::{execute, move_up, unsignalled};
+pub use ranges::{HAVE_RANGES, RangeLock, try_range, wait_range};
+pub use signals::unsignalled;
+pub use unix::{callers, execute, move_up};
 
 #[cfg(not(any(
     target_os = "linux",

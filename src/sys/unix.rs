@@ -2,9 +2,7 @@
 
 use std::ffi::{CStr, c_char};
 use std::io;
-use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::ptr;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use rustix::io::Errno;
 
@@ -14,7 +12,7 @@ unsafe extern "C" {
 }
 
 /// The error that the last call left in errno(3).
-fn last_error() -> Errno {
+pub fn last_error() -> Errno {
     Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO)
 }
 
@@ -58,65 +56,17 @@ pub fn execute(path: &CStr, arguments: &[*const c_char]) -> Errno {
     last_error()
 }
 
-/// The signals that write(2) sends to the thread that wrote (signal(7)): a broken pipe, and a file
-/// at its size limit.
-const SIGNALS_OF_WRITING: [libc::c_int; 2] = [libc::SIGPIPE, libc::SIGXFSZ];
-
-/// Runs `write` so that a broken pipe or a file at its size limit is an error and not the end of
-/// the process.
+/// A descriptor that the caller has open. It is never closed here.
 ///
-/// No disposition is touched. The two signals are blocked, and what `write` has brought that was
-/// not pending before is taken away before the old mask is put back, so the command finds no
-/// signal, no mask and no disposition changed.
-pub fn unsignalled<T>(write: impl FnOnce() -> T) -> T {
-    let mut blocked = empty_set();
-    for signal in SIGNALS_OF_WRITING {
-        add(&mut blocked, signal);
+/// # Errors
+///
+/// EBADF where it is not open.
+pub fn callers(number: RawFd) -> Result<BorrowedFd<'static>, Errno> {
+    // SAFETY: F_GETFD touches no memory of ours, and says EBADF for any number that is not open.
+    if unsafe { libc::fcntl(number, libc::F_GETFD) } < 0 {
+        return Err(last_error());
     }
-    let mut before = empty_set();
-    // SAFETY: both are valid sets; the old mask is written to `before`.
-    unsafe { libc::sigprocmask(libc::SIG_BLOCK, &blocked, &mut before) };
-    let pending_before = SIGNALS_OF_WRITING.map(is_pending);
-    let result = write();
-    for (signal, was_pending) in SIGNALS_OF_WRITING.into_iter().zip(pending_before) {
-        // Looked at before it is waited for: where the signal is ignored, some kernels drop it
-        // although it is blocked, and sigwait(3) would wait for ever.
-        if !was_pending && is_pending(signal) {
-            take(signal);
-        }
-    }
-    // SAFETY: `before` was filled by the first call; a null pointer asks for no old mask.
-    unsafe { libc::sigprocmask(libc::SIG_SETMASK, &before, ptr::null_mut()) };
-    result
-}
-
-/// Takes a pending and blocked signal away.
-fn take(signal: libc::c_int) {
-    let mut set = empty_set();
-    add(&mut set, signal);
-    let mut taken = 0;
-    // SAFETY: the set is valid and `taken` is an int to write to; the signal is pending, so this
-    // returns at once.
-    unsafe { libc::sigwait(&set, &mut taken) };
-}
-
-fn empty_set() -> libc::sigset_t {
-    let mut set = MaybeUninit::<libc::sigset_t>::zeroed();
-    // SAFETY: sigemptyset(3) fills the set that the pointer names.
-    unsafe { libc::sigemptyset(set.as_mut_ptr()) };
-    // SAFETY: it is filled, and a sigset_t is integers throughout, for which zeroes are valid too.
-    unsafe { set.assume_init() }
-}
-
-fn add(set: &mut libc::sigset_t, signal: libc::c_int) {
-    // SAFETY: a valid set and a signal number that the C library itself names.
-    unsafe { libc::sigaddset(set, signal) };
-}
-
-fn is_pending(signal: libc::c_int) -> bool {
-    let mut set = empty_set();
-    // SAFETY: sigpending(2) writes to the set that the pointer names.
-    unsafe { libc::sigpending(&mut set) };
-    // SAFETY: a valid set and a signal number that the C library itself names.
-    unsafe { libc::sigismember(&set, signal) == 1 }
+    // SAFETY: it is open, so it is not -1, and nothing in this program closes a descriptor that it
+    // has not opened itself.
+    Ok(unsafe { BorrowedFd::borrow_raw(number) })
 }
