@@ -65,6 +65,7 @@ pub struct Busy {
 /// replaced files; [`Error::Timer`]; and what opening the file again can bring.
 pub fn acquire(mut file: LockFile, terms: &Terms) -> Result<Attempt, Error> {
     let limit = Limit::of(terms.patience);
+    let mut looked_for_deleted = !terms.wary;
     for _ in 0..TRIES {
         match take(&mut file, terms, limit)? {
             Answer::Ours => {}
@@ -76,10 +77,20 @@ pub fn acquire(mut file: LockFile, terms: &Terms) -> Result<Attempt, Error> {
             }
             Answer::TimedOut => return Ok(Attempt::Busy(Busy { file, waited: true })),
         }
-        if let Some(state) = file.still_there()? {
-            return Ok(Attempt::Held(Held { file, state }));
+        let Some(state) = file.still_there()? else {
+            file = file.again()?;
+            continue;
+        };
+        // A lock file that is new or empty may stand where somebody deleted the one that a running
+        // job holds. Then that one is the file to lock: taken now, or waited for; and after it the
+        // one that the path names.
+        if state.st_size == 0 && !mem::replace(&mut looked_for_deleted, true) {
+            if let Some(deleted) = file.deleted_namesake() {
+                file = deleted;
+                continue;
+            }
         }
-        file = file.again()?;
+        return Ok(Attempt::Held(Held { file, state }));
     }
     Err(Error::Replaced(file.place()))
 }

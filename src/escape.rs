@@ -33,3 +33,24 @@ impl Display for Escaped<'_> {
 fn steers_writing(letter: char) -> bool {
     matches!(letter, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{61c}')
 }
+
+/// Bytes as a JSON string (RFC 8259), quotes and all. What is not UTF-8 becomes U+FFFD, since JSON
+/// has no bytes.
+pub struct Json<'a>(pub &'a [u8]);
+
+impl Display for Json<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_char('"')?;
+        for letter in String::from_utf8_lossy(self.0).chars() {
+            match letter {
+                '"' | '\\' => write!(out, "\\{letter}")?,
+                // The escapes also keep terminals safe from what a command line may hold.
+                _ if letter.is_control() || steers_writing(letter) => {
+                    write!(out, "\\u{:04x}", u32::from(letter))?;
+                }
+                _ => out.write_char(letter)?,
+            }
+        }
+        out.write_char('"')
+    }
+}

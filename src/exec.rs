@@ -9,6 +9,7 @@ use std::ptr;
 use rustix::io::Errno;
 
 use crate::acquire::Held;
+use crate::log::{Log, Stderr};
 use crate::outcome::Error;
 use crate::request::Command;
 use crate::sys;
@@ -24,7 +25,20 @@ const SHELL: &CStr = c"/bin/sh";
 ///
 /// It takes [`Held`] so that nothing runs without the lock, and keeps its descriptor open for the
 /// command to inherit.
-pub fn become_command(_held: Held, command: Command) -> Error {
+///
+/// A log takes the place of stdout and stderr at the last moment, and leaves it again for the
+/// message if there is no command.
+pub fn become_command(held: Held, command: Command, log: Option<Log>) -> Error {
+    let stderr = match log.as_ref().map(|log| log.take_output(&held)).transpose() {
+        Ok(stderr) => stderr,
+        Err(reason) => return Error::Output(reason),
+    };
+    let error = try_to_become(command);
+    stderr.into_iter().for_each(Stderr::put_back);
+    error
+}
+
+fn try_to_become(command: Command) -> Error {
     let program = program(command);
     let reason = match command {
         Command::Words(_, words) => run(&program, words.pointers()),

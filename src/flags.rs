@@ -65,6 +65,14 @@ pub enum Opt {
     Verbose,
     /// Say only errors.
     Quiet,
+    /// Speak up if the lock has been held for so long.
+    Alarm,
+    /// Append the command's output to a file.
+    Log,
+    /// Tell who holds the lock.
+    Status,
+    /// Tell it as JSON.
+    Json,
     /// Show the help.
     Help,
     /// Show the version.
@@ -88,8 +96,12 @@ pub const FLAGS: &[Flag] = &[
     flag(Opt::Fcntl, &[], &["fcntl"], None, InFlock::Yes, "take an open-file-description record lock"),
     flag(Opt::Start, &[], &["start"], Some("OFF"), InFlock::Yes, "where the record lock starts (implies --fcntl)"),
     flag(Opt::Length, &[], &["length"], Some("N"), InFlock::Yes, "how many bytes it has, 0 to the end (implies --fcntl)"),
+    flag(Opt::Log, &['l'], &["log"], Some("FILE"), InFlock::No, "append the command's output to FILE, and a dated line"),
+    flag(Opt::Alarm, &['a'], &["alarm"], Some("DURATION"), InFlock::No, "on conflict, say so if held for longer: 90, 90s, 30m, 2h, 1d"),
+    flag(Opt::Status, &[], &["status"], None, InFlock::No, "tell who holds each LOCKFILE, and since when"),
+    flag(Opt::Json, &[], &["json"], None, InFlock::No, "tell it as JSON, an object for each LOCKFILE"),
     flag(Opt::Verbose, &['v'], &["verbose"], None, InFlock::Long, "say what happens on standard error"),
-    flag(Opt::Quiet, &['q'], &["quiet"], None, InFlock::No, "say nothing but errors"),
+    flag(Opt::Quiet, &['q'], &["quiet"], None, InFlock::No, "say nothing but errors and alarms"),
     flag(Opt::Help, &['h'], &["help"], None, InFlock::Yes, "show this help"),
     flag(Opt::Version, &['V'], &["version"], None, InFlock::Yes, "show the version"),
 ];
@@ -144,4 +156,13 @@ pub fn by_long(name: &str, dialect: Dialect) -> Option<Opt> {
         .iter()
         .find(|flag| flag.long(dialect).contains(&name))
         .map(|flag| flag.option)
+}
+
+/// The name of an option, for a message: its first long name, or its letter if it has none.
+pub fn name(option: Opt) -> String {
+    let flag = FLAGS.iter().find(|flag| flag.option == option);
+    let long = flag
+        .and_then(|flag| flag.long.first())
+        .map(|name| format!("--{name}"));
+    long.unwrap_or_default()
 }

@@ -6,13 +6,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::fs::{self, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
+use crate::holders;
 use crate::outcome::Error;
 use crate::request::Place;
 use crate::sys;
 
 /// Shell scripts close and reuse the descriptors 3 to 9 (`exec 3>log`), and they would drop the
 /// lock with them.
-const LEAST_DESCRIPTOR: RawFd = 10;
+pub const LEAST_DESCRIPTOR: RawFd = 10;
 
 /// How often a file that changes under our hands is looked at anew.
 pub const TRIES: usize = 100;
@@ -110,6 +111,27 @@ impl LockFile {
             }
             _ => None,
         }
+    }
+
+    /// A locked file of the same path that was deleted, if it is seen that a process has one. The
+    /// path does not name it.
+    pub fn deleted_namesake(&self) -> Option<LockFile> {
+        if !matches!(self.place, Place::File(_)) {
+            return None;
+        }
+        let opened = fs::open(
+            holders::deleted_lock(self.as_fd())?,
+            OFlags::RDONLY | CAREFUL,
+            Mode::empty(),
+        )
+        .ok()?;
+        let descriptor = Descriptor::Ours(sys::move_up(opened, LEAST_DESCRIPTOR).ok()?);
+        Some(LockFile {
+            descriptor,
+            place: self.place,
+            access: self.access,
+            through_link: self.through_link,
+        })
     }
 
     /// The state of the open file, if the path still names it. A descriptor of the caller's is what

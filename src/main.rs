@@ -20,16 +20,21 @@ mod escape;
 mod exec;
 mod flags;
 mod help;
+mod holders;
 mod lockfile;
+mod log;
 mod number;
 mod outcome;
 mod record;
 mod request;
+mod status;
 mod sys;
+mod time;
 
 use acquire::Attempt;
 use dialect::Dialect;
 use lockfile::{Access, LockFile};
+use log::Log;
 use outcome::{Error, Manner, Notice, Outcome};
 use request::{Api, Place, Request, Run, Terms};
 use sys::Words;
@@ -42,7 +47,12 @@ fn main(words: Words) -> u8 {
 
 fn carry_out(request: Request) -> Result<Outcome, Error> {
     match request {
-        Request::Show(page) => Ok(Outcome::Page(help::text(page))),
+        Request::Show(page) => Ok(Outcome::Told(help::text(page), 0)),
+        Request::Status(asked) => {
+            let (text, status) =
+                status::report(asked.paths.iter(), asked.form, asked.log.as_deref());
+            Ok(Outcome::Told(text, status))
+        }
         Request::Unlock(number, api, manner) => unlock(Place::Descriptor(number), api, manner),
         Request::Lock(number, terms, manner) => lock(Place::Descriptor(number), &terms, manner),
         Request::Run(run) => run_locked(&run),
@@ -52,30 +62,36 @@ fn carry_out(request: Request) -> Result<Outcome, Error> {
 fn unlock(place: Place, api: Api, manner: Manner) -> Result<Outcome, Error> {
     let watch = manner.watch();
     acquire::release(&LockFile::open(place, Access::Read)?, api)?;
-    manner.tell(&Notice::Unlocked(place, watch));
+    manner.tell(None, &Notice::Unlocked(place, watch));
     Ok(Outcome::Done)
 }
 
 fn lock(place: Place, terms: &Terms, manner: Manner) -> Result<Outcome, Error> {
     let watch = manner.watch();
     match acquire::acquire(LockFile::open(place, terms.access())?, terms)? {
-        Attempt::Held(_) => manner.tell(&Notice::Locked(place, watch)),
-        Attempt::Busy(busy) => return Ok(Outcome::Busy(busy, manner)),
+        Attempt::Held(_) => manner.tell(None, &Notice::Locked(place, watch)),
+        Attempt::Busy(busy) => return Ok(Outcome::Busy(busy, manner, None)),
     }
     Ok(Outcome::Done)
 }
 
 fn run_locked(run: &Run) -> Result<Outcome, Error> {
+    let log = run.log.as_deref().map(Log::open).transpose()?;
     let file = LockFile::open(run.place, run.terms.access())?;
+    log.iter().try_for_each(|log| log.is_not(&file))?;
     let watch = run.manner.watch();
     let held = match acquire::acquire(file, &run.terms)? {
         Attempt::Held(held) => held,
-        Attempt::Busy(busy) => return Ok(Outcome::Busy(busy, run.manner)),
+        Attempt::Busy(busy) => return Ok(Outcome::Busy(busy, run.manner, log)),
     };
-    if let Err(reason) = record::write(&held, &run.terms) {
-        run.manner.tell(&Notice::NoRecord(run.place, reason));
+    let tell = |notice| run.manner.tell(log.as_ref(), &notice);
+    let found = record::found(&held, &run.terms);
+    if let Err(reason) = record::write(&held, &run.terms, found.as_ref()) {
+        tell(Notice::NoRecord(run.place, reason));
     }
-    run.manner
-        .tell(&Notice::Starting(run.place, run.command, watch));
-    Err(exec::become_command(held, run.command))
+    if let Some(record) = found.filter(holders::has_let_go) {
+        tell(Notice::LetGo(run.place, record.pid));
+    }
+    tell(Notice::Starting(run.place, run.command, watch));
+    Err(exec::become_command(held, run.command, log))
 }

@@ -2,10 +2,11 @@
 //! stdout and stderr.
 
 use std::borrow::Cow;
-use std::ffi::CStr;
+use std::ffi::{CStr, OsString};
 use std::fmt::{self, Display};
 use std::io::{self, IsTerminal, Write};
-use std::time::Instant;
+use std::os::unix::ffi::OsStrExt;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
@@ -13,8 +14,12 @@ use crate::acquire::Busy;
 use crate::dialect::Dialect;
 use crate::escape::Escaped;
 use crate::exec;
+use crate::holders::{self, Holding};
+use crate::log::Log;
 use crate::request::{Command, Place};
+use crate::status::By;
 use crate::sys;
+use crate::time::{self, Elapsed};
 
 /// How this run speaks.
 #[derive(Clone, Copy)]
@@ -25,6 +30,8 @@ pub struct Manner {
     pub voice: Voice,
     /// The exit status if the lock is taken.
     pub conflict: u8,
+    /// For how long the lock may be held before a conflict is told in any case.
+    pub alarm: Option<Duration>,
 }
 
 /// How much to say.
@@ -40,12 +47,12 @@ pub enum Voice {
 
 /// An end without an error in which no command was run.
 pub enum Outcome {
-    /// A page that was asked for.
-    Page(String),
+    /// What was asked for, and the exit status that says the same.
+    Told(String, u8),
     /// What was asked for is done, and there was no command to run.
     Done,
     /// Somebody else holds the lock.
-    Busy(Busy, Manner),
+    Busy(Busy, Manner, Option<Log>),
 }
 
 /// Why the command was not run. One variant for each step that can fail, with what it was done to.
@@ -66,8 +73,12 @@ pub enum Error {
     Replaced(Place),
     /// The timer that is to end a wait cannot be set up.
     Timer(Place, Errno),
+    /// The log cannot be opened.
+    Log(OsString, Errno),
     /// execve(2) failed.
     Execute(Cow<'static, CStr>, Errno),
+    /// The log cannot take the place of the command's output.
+    Output(Errno),
     /// Standard output cannot be written.
     Print(Errno),
 }
@@ -76,6 +87,8 @@ pub enum Error {
 pub enum Notice {
     /// The PID cannot be written into the lock file.
     NoRecord(Place, Errno),
+    /// The process that the record names still runs, although the lock was free.
+    LetGo(Place, u32),
     /// The lock is held and the command comes next.
     Starting(Place, Command, Option<Instant>),
     /// The lock is held and there is no command.
@@ -108,7 +121,10 @@ const STATUSES: &[(u8, &str)] = &[
         71,
         "out of memory, processes, descriptors, timers or kernel locks",
     ),
-    (73, "the lock file cannot be made"),
+    (
+        73,
+        "the lock file cannot be made, or the log cannot be opened",
+    ),
 ];
 const OF_EXECUTION: &[(u8, &str)] = &[
     (126, "the command cannot be executed"),
@@ -125,8 +141,9 @@ impl Error {
             Error::Open(_, reason) | Error::Lock(_, reason) if is_shortage(*reason) => 71,
             Error::Lock(..) | Error::Replaced(_) => 65,
             Error::Open(..) => 66,
-            Error::Descriptor(..) | Error::Timer(..) | Error::Print(_) => 71,
-            Error::Make(..) | Error::Dangling(_) => 73,
+            Error::Descriptor(..) | Error::Timer(..) | Error::Output(_) | Error::Print(_) => 71,
+            Error::Log(_, reason) if is_shortage(*reason) => 71,
+            Error::Make(..) | Error::Dangling(_) | Error::Log(..) => 73,
             Error::Execute(_, Errno::NOMEM) => 71,
             Error::Execute(..) if dialect == Dialect::Flock => 69,
             Error::Execute(_, reason) if is_shortage(*reason) => 71,
@@ -186,6 +203,21 @@ impl Display for Error {
                     Reason(*reason)
                 )
             }
+            Error::Log(path, reason) => {
+                write!(
+                    out,
+                    "cannot open log {}: {}",
+                    Escaped(path.as_bytes()),
+                    Reason(*reason)
+                )
+            }
+            Error::Output(reason) => {
+                write!(
+                    out,
+                    "cannot send the command's output to the log: {}",
+                    Reason(*reason)
+                )
+            }
             Error::Execute(name, reason) => {
                 write!(out, "cannot execute {}: {}", shown(name), Reason(*reason))
             }
@@ -204,6 +236,13 @@ impl Display for Notice {
                     out,
                     "cannot write the PID into {place}: {}; running all the same",
                     Reason(*reason)
+                )
+            }
+            Notice::LetGo(place, pid) => {
+                write!(
+                    out,
+                    "{place} was free, but PID {pid} of its record still runs; perhaps that command closed \
+                     the lock's descriptor, as sudo and ssh do: see --close"
                 )
             }
             Notice::Starting(place, command, _) => {
@@ -239,7 +278,7 @@ fn shown(bytes: &CStr) -> Escaped<'_> {
 }
 
 /// What strerror(3) says, without the number that Rust puts behind it.
-struct Reason(Errno);
+pub struct Reason(pub Errno);
 
 impl Display for Reason {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -264,10 +303,13 @@ pub fn report(dialect: Dialect, result: Result<Outcome, Error>) -> u8 {
 
 fn finish(outcome: Outcome) -> Result<u8, Error> {
     match outcome {
-        Outcome::Page(text) => print(&text).map(|()| 0),
+        Outcome::Told(text, status) => print(&text).map(|()| status),
         Outcome::Done => Ok(0),
-        Outcome::Busy(busy, manner) => {
-            manner.tell_conflict(&busy);
+        Outcome::Busy(busy, manner, log) => {
+            match manner.dialect {
+                Dialect::Flock => manner.tell_conflict_as_flock(&busy),
+                Dialect::Nonoverlap => manner.tell_conflict(&busy, log.as_ref()),
+            }
             Ok(manner.conflict)
         }
     }
@@ -280,31 +322,84 @@ impl Manner {
         tells.then(Instant::now)
     }
 
-    /// Says it, if that much was asked for.
-    pub fn tell(self, notice: &Notice) {
-        match (self.voice, self.dialect) {
-            (Voice::Verbose, Dialect::Nonoverlap) => say(self.dialect, notice),
-            (Voice::Verbose, Dialect::Flock) => tell_as_flock(notice),
+    /// Says it, if that much was asked for. A log is told of every start, and of every warning.
+    pub fn tell(self, log: Option<&Log>, notice: &Notice) {
+        if let (Some(log), Notice::Starting(..) | Notice::LetGo(..)) = (log, notice) {
+            log.line(notice);
+        }
+        match (self.voice, self.dialect, notice) {
+            (Voice::Verbose, Dialect::Flock, _) => tell_as_flock(notice),
+            (Voice::Verbose, Dialect::Nonoverlap, _) | (Voice::Normal, _, Notice::LetGo(..)) => {
+                say(self.dialect, notice);
+            }
             _ => {}
         }
     }
 
-    /// Cron mails what a job prints, so a conflict is silent unless somebody looks.
-    fn tell_conflict(self, busy: &Busy) {
-        match (self.voice, self.dialect) {
-            (Voice::Verbose, Dialect::Flock) if busy.waited => {
-                say(self.dialect, &"timeout while waiting to get lock");
-            }
-            (Voice::Verbose, Dialect::Flock) => say(self.dialect, &"failed to get lock"),
-            (Voice::Quiet, _) | (Voice::Normal, Dialect::Flock) => {}
-            (Voice::Normal, Dialect::Nonoverlap) if !io::stderr().is_terminal() => {}
-            (Voice::Normal | Voice::Verbose, Dialect::Nonoverlap) => {
-                say(
-                    self.dialect,
-                    &format_args!("{} is held; not started", busy.file.place()),
-                );
-            }
+    /// Cron mails what a job prints, so a conflict is silent unless a person looks, or the lock has
+    /// been held for too long. Who holds it is only looked for if it will be told.
+    fn tell_conflict(self, busy: &Busy, log: Option<&Log>) {
+        let speaks = match self.voice {
+            Voice::Quiet => false,
+            Voice::Normal => io::stderr().is_terminal(),
+            Voice::Verbose => true,
+        };
+        if !speaks && log.is_none() && self.alarm.is_none() {
+            return;
         }
+        let conflict = Conflict::over(busy, self.alarm);
+        if speaks || conflict.is_alarm {
+            say(self.dialect, &conflict);
+        }
+        if let Some(log) = log {
+            log.line(&conflict);
+        }
+    }
+
+    fn tell_conflict_as_flock(self, busy: &Busy) {
+        match (self.voice, busy.waited) {
+            (Voice::Verbose, true) => say(self.dialect, &"timeout while waiting to get lock"),
+            (Voice::Verbose, false) => say(self.dialect, &"failed to get lock"),
+            _ => {}
+        }
+    }
+}
+
+/// A refusal, with what is known of who is in the way.
+struct Conflict {
+    place: Place,
+    holding: Option<Holding>,
+    alarm: Option<Duration>,
+    /// The lock is known to have been held for longer than the alarm allows.
+    is_alarm: bool,
+}
+
+impl Conflict {
+    fn over(busy: &Busy, alarm: Option<Duration>) -> Conflict {
+        let holding = holders::of(&busy.file);
+        let start = holding.as_ref().and_then(|holding| holding.since);
+        let is_alarm = start
+            .zip(alarm)
+            .is_some_and(|(start, alarm)| time::since(start) > alarm);
+        Conflict {
+            place: busy.file.place(),
+            holding,
+            alarm,
+            is_alarm,
+        }
+    }
+}
+
+impl Display for Conflict {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} is held", self.place)?;
+        if let Some(holding) = &self.holding {
+            write!(out, " {}", By(holding))?;
+        }
+        if let (Some(alarm), true) = (self.alarm, self.is_alarm) {
+            write!(out, ", longer than {}", Elapsed(alarm))?;
+        }
+        out.write_str("; not started")
     }
 }
 
@@ -321,7 +416,7 @@ fn tell_as_flock(notice: &Notice) {
         )
     };
     let lines = match notice {
-        Notice::NoRecord(..) => return,
+        Notice::NoRecord(..) | Notice::LetGo(..) => return,
         Notice::Locked(_, start) | Notice::Unlocked(_, start) => took(start),
         Notice::Starting(_, command, start) => {
             let program = exec::program(*command);

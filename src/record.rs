@@ -4,6 +4,9 @@
 //! Filesystem Hierarchy Standard (3.0, section 5.9) prescribes for lock files. The width is fixed,
 //! so a record replaces another in one pwrite(2), and no reader ever sees half of one.
 
+use std::os::fd::AsFd;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use rustix::fs::{self, FileType, Stat};
 use rustix::io::{Errno, pread, pwrite};
 use rustix::process::{Pid, Resource, getpid, getrlimit};
@@ -15,6 +18,54 @@ use crate::request::Terms;
 /// The length of a record in bytes.
 pub const LENGTH: usize = 11;
 
+/// A record that is in a file.
+pub struct Record {
+    /// The PID that it names.
+    pub pid: u32,
+    /// When it was written: the file's modification time.
+    pub time: SystemTime,
+}
+
+/// The record in an open file, if it is a regular file that holds exactly one.
+pub fn read(file: impl AsFd) -> Option<Record> {
+    let state = fs::fstat(&file).ok()?;
+    if FileType::from_raw_mode(state.st_mode) != FileType::RegularFile
+        || state.st_size != LENGTH as i64
+    {
+        return None;
+    }
+    content(file, &state)
+}
+
+/// The record that the last run left in a file that this run is to record itself in.
+pub fn found(held: &Held, terms: &Terms) -> Option<Record> {
+    let state = held.state();
+    match terms.recorded && could_be_ours(state) && state.st_size != 0 {
+        true => content(held.file(), state),
+        false => None,
+    }
+}
+
+fn content(file: impl AsFd, state: &Stat) -> Option<Record> {
+    let mut content = [0; LENGTH + 1];
+    let length = pread(file, &mut content, 0).ok()?;
+    let pid = content.get(..length).and_then(decode)?;
+    Some(Record {
+        pid: pid.as_raw_nonzero().get().unsigned_abs(),
+        time: modified(state),
+    })
+}
+
+#[allow(clippy::unnecessary_cast, clippy::useless_conversion)] // The types differ between systems.
+fn modified(state: &Stat) -> SystemTime {
+    let seconds = u64::try_from(state.st_mtime as i64).unwrap_or(0);
+    UNIX_EPOCH
+        + Duration::new(
+            seconds,
+            u32::try_from(state.st_mtime_nsec as i64).unwrap_or(0),
+        )
+}
+
 /// Writes our PID into the locked file, if the file is ours to write: a regular file with one name,
 /// reached through no symbolic link, that is empty or holds exactly one record. Anything else is
 /// left as it is, which is no error.
@@ -22,11 +73,16 @@ pub const LENGTH: usize = 11;
 /// The lock's own descriptor is read-only (see `lockfile.rs`), so the file is opened once more, for
 /// the moment of writing, and must then be the locked one.
 ///
+/// `found` is the record that is there, as [`found`] gives it.
+///
 /// # Errors
 ///
 /// The reason why a file that is ours to write cannot be written. The run goes on without a record.
-pub fn write(held: &Held, terms: &Terms) -> Result<(), Errno> {
-    if !terms.recorded || !is_ours(held)? {
+pub fn write(held: &Held, terms: &Terms, found: Option<&Record>) -> Result<(), Errno> {
+    let is_ours = terms.recorded
+        && could_be_ours(held.state())
+        && (held.state().st_size == 0 || found.is_some());
+    if !is_ours {
         return Ok(());
     }
     if limit_forbids() {
@@ -44,18 +100,6 @@ pub fn write(held: &Held, terms: &Terms) -> Result<(), Errno> {
         LENGTH => Ok(()),
         _ => Err(Errno::NOSPC),
     }
-}
-
-fn is_ours(held: &Held) -> Result<bool, Errno> {
-    if !could_be_ours(held.state()) {
-        return Ok(false);
-    }
-    if held.state().st_size == 0 {
-        return Ok(true);
-    }
-    let mut content = [0; LENGTH + 1];
-    let length = pread(held.file(), &mut content, 0)?;
-    Ok(content.get(..length).and_then(decode).is_some())
 }
 
 fn could_be_ours(state: &Stat) -> bool {

@@ -17,17 +17,41 @@ use crate::lockfile::Access;
 use crate::number;
 use crate::outcome::{Error, Manner, Voice};
 use crate::sys::{self, Words};
+use crate::time;
 
 /// What the caller wants.
 pub enum Request {
     /// A page on standard output.
     Show(Page),
+    /// To be told who holds these lock files.
+    Status(Status),
     /// To drop the lock of a descriptor.
     Unlock(RawFd, Api, Manner),
     /// To lock a descriptor that the caller keeps.
     Lock(RawFd, Terms, Manner),
     /// A command under a lock.
     Run(Run),
+}
+
+/// What is asked about locks.
+pub struct Status {
+    /// The lock files.
+    pub paths: Words,
+    /// How to answer.
+    pub form: Form,
+    /// A log to show the end of.
+    pub log: Option<OsString>,
+}
+
+/// How to answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A sentence for each.
+    Text,
+    /// A JSON object for each.
+    Json,
+    /// By the exit status alone.
+    Quiet,
 }
 
 /// A command under a lock.
@@ -38,6 +62,8 @@ pub struct Run {
     pub terms: Terms,
     /// What to become then.
     pub command: Command,
+    /// The file that its output is appended to.
+    pub log: Option<OsString>,
     /// How to speak.
     pub manner: Manner,
 }
@@ -63,6 +89,8 @@ pub struct Terms {
     /// Whether the PID is written into the file: only under an exclusive flock on a path, so that
     /// no two ever write at once.
     pub recorded: bool,
+    /// Whether a deleted lock file is looked for where the lock file is new.
+    pub wary: bool,
 }
 
 /// For one or for many.
@@ -188,6 +216,12 @@ struct Wishes {
     start: i64,
     length: i64,
     voice: Option<Voice>,
+    alarm: Option<Duration>,
+    log: Option<OsString>,
+    status: bool,
+    json: bool,
+    /// Options that do not go together with `--status`, by the name that was given.
+    not_for_status: Option<Opt>,
 }
 
 /// What -s, -x and -u choose; the last one wins.
@@ -200,6 +234,9 @@ enum Wish {
 impl Wishes {
     fn take(&mut self, option: Opt, parser: &mut Parser) -> Result<(), Error> {
         let mut value = || parser.value().map_err(usage);
+        if !matches!(option, Opt::Status | Opt::Json | Opt::Log | Opt::Quiet) {
+            self.not_for_status = Some(option);
+        }
         match option {
             Opt::Nonblock => self.nonblock = true,
             Opt::Timeout => self.wait = Some(number::seconds(&value()?)?),
@@ -222,6 +259,10 @@ impl Wishes {
             }
             Opt::Verbose => self.voice = Some(Voice::Verbose),
             Opt::Quiet => self.voice = Some(Voice::Quiet),
+            Opt::Alarm => self.alarm = Some(time::duration(&value()?)?),
+            Opt::Log => self.log = Some(value()?),
+            Opt::Status => self.status = true,
+            Opt::Json => self.json = true,
             Opt::NoFork | Opt::Help | Opt::Version => {}
         }
         Ok(())
@@ -229,6 +270,12 @@ impl Wishes {
 
     /// Puts them together with the words behind them: a lock file and a command, or a descriptor.
     fn request(self, rest: Words, dialect: Dialect) -> Result<Request, Error> {
+        if self.status {
+            return self.status_request(rest);
+        }
+        if self.json {
+            return Err(usage("--json goes together with --status only"));
+        }
         let (place, words) = match (self.descriptor, rest.get(0)) {
             (Some(number), _) => (Place::Descriptor(number), rest),
             (None, Some(path)) => (Place::File(path), rest.from(1)),
@@ -251,6 +298,7 @@ impl Wishes {
             dialect,
             voice: self.voice.unwrap_or(Voice::Normal),
             conflict: self.conflict.unwrap_or(1),
+            alarm: self.alarm,
         };
         let command = command(words)?;
         let kind = match (
@@ -271,21 +319,51 @@ impl Wishes {
             && kind == Kind::Exclusive
             && api == Api::Flock
             && matches!(place, Place::File(_));
+        let wary = dialect == Dialect::Nonoverlap;
         let terms = Terms {
             kind,
             api,
             patience,
             recorded,
+            wary,
         };
-        match command {
-            Some(command) => Ok(Request::Run(Run {
+        match (command, self.log) {
+            (Some(_), Some(log)) if is_named(place, &log) => Err(usage(format_args!(
+                "--log takes another file than the lock file {place}"
+            ))),
+            (Some(command), log) => Ok(Request::Run(Run {
                 place,
                 terms,
                 command,
+                log,
                 manner,
             })),
-            None => Ok(Request::Lock(lone_descriptor(place)?, terms, manner)),
+            (None, Some(_)) => Err(usage("--log takes a command")),
+            (None, None) => Ok(Request::Lock(lone_descriptor(place)?, terms, manner)),
         }
+    }
+
+    fn status_request(self, paths: Words) -> Result<Request, Error> {
+        if let Some(option) = self.not_for_status {
+            let name = flags::name(option);
+            return Err(usage(format_args!(
+                "{name} does not go together with --status"
+            )));
+        }
+        if paths.count() == 0 {
+            return Err(usage("no lock file given; see --help"));
+        }
+        let form = match (self.voice, self.json) {
+            (Some(Voice::Quiet), false) => Form::Quiet,
+            (Some(Voice::Quiet), true) => return Err(usage("--json does not go together with -q")),
+            (_, true) => Form::Json,
+            (_, false) => Form::Text,
+        };
+        Ok(Request::Status(Status {
+            paths,
+            form,
+            log: self.log,
+        }))
     }
 
     fn patience(&self, dialect: Dialect) -> Result<Patience, Error> {
@@ -319,6 +397,10 @@ fn command(words: Words) -> Result<Option<Command>, Error> {
             name.to_string_lossy()
         ))),
     }
+}
+
+fn is_named(place: Place, name: &OsStr) -> bool {
+    matches!(place, Place::File(path) if path.to_bytes() == name.as_bytes())
 }
 
 fn asks_for_shell(word: &CStr) -> bool {

@@ -125,8 +125,8 @@ impl Bell {
         set_timer(left.max(SHORTEST), AGAIN).map(|_| ())
     }
 
-    /// Sends SIGALRM as if we were not here. This goes on only if it was ignored, or is blocked: then
-    /// it is pending, and is remembered, because our mask lets it through to our handler.
+    /// Sends SIGALRM as if we were not here. This goes on only if it was ignored, or is blocked:
+    /// then it is pending, and is remembered, because our mask lets it through to our handler.
     fn ring_for_caller(&mut self) {
         let _ = set_timer(Duration::ZERO, Duration::ZERO);
         self.ours = None;

@@ -1,9 +1,9 @@
 //! The signal mask, by the system call itself.
 //!
 //! The C library keeps two or three real-time signals to itself (32 to 34 on musl, 32 and 33 on
-//! glibc), hides them in every mask that it shows, and lets them through when a first handler is set
-//! (musl's sigaction). Another C library's program may well have blocked one of them, and the command
-//! is to find it blocked.
+//! glibc), hides them in every mask that it shows, and lets them through when a first handler is
+//! set (musl's sigaction). Another C library's program may well have blocked one of them, and the
+//! command is to find it blocked.
 
 use libc::{c_int, c_long, c_ulong};
 

@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 mod arena;
+mod clock;
 mod entry;
 mod signals;
 mod unix;
@@ -33,8 +34,14 @@ mod mask;
 )]
 mod ranges;
 
+#[cfg_attr(target_os = "linux", path = "linux_locks.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "other_locks.rs")]
+mod locks;
+
 pub use bell::Bell;
+pub use clock::local_time;
 pub use entry::Words;
+pub use locks::{LOOK, Sight, Survey, command_line, path_of, process};
 pub use ranges::{HAVE_RANGES, RangeLock, try_range, wait_range};
 pub use signals::unsignalled;
 pub use unix::{callers, execute, move_up};

@@ -1,0 +1,194 @@
+//! Who holds a lock, and since when: what the kernel confirms, not what the file claims. Never
+//! takes a lock.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
+use std::process;
+use std::time::{Duration, SystemTime};
+
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
+
+use crate::lockfile::LockFile;
+use crate::record::{self, Record};
+use crate::sys::{self, Sight, Survey};
+
+/// A record tells the second in which it was written, on some file systems; and a process's start
+/// is known to a hundredth of one.
+const CLOCK_GRAIN: Duration = Duration::from_secs(1);
+
+/// What can be said of the lock on a file.
+pub enum Verdict {
+    /// Somebody has it.
+    Held(Holding),
+    /// Nobody has it.
+    Free,
+    /// There may be a lock that cannot be seen from here.
+    Unknown,
+}
+
+/// A lock that somebody has.
+pub struct Holding {
+    /// The processes that certainly have it.
+    pub holders: Vec<Holder>,
+    /// If there are none: processes that the kernel says took it. They live, but it cannot be seen
+    /// whether they still have it, or a child of theirs.
+    pub takers: Vec<Holder>,
+    /// Since when, if that is known.
+    pub since: Option<SystemTime>,
+    /// How many wait for it, if that is known.
+    pub waiters: Option<usize>,
+}
+
+/// A process that has a lock.
+pub struct Holder {
+    /// Its PID, in our PID namespace.
+    pub pid: u32,
+    /// Its command line, bytes from elsewhere.
+    pub command: Vec<u8>,
+    /// It is stopped.
+    pub is_stopped: bool,
+    started: Option<SystemTime>,
+}
+
+/// What became of the process that a record names.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It holds the lock.
+    Holds,
+    /// It runs, and does not hold the lock.
+    Runs,
+    /// A process with its PID runs; whether it is the same is not known.
+    Alive,
+    /// Another process has its PID now.
+    Reused,
+    /// It is gone.
+    Gone,
+}
+
+/// The verdict on an open file.
+pub fn verdict(survey: &Survey, file: BorrowedFd<'_>, record: Option<&Record>) -> Verdict {
+    match survey.of(file) {
+        Some(sight) if sight.is_locked => Verdict::Held(holding(sight, record)),
+        Some(_) if !survey.has_blind_spots() => Verdict::Free,
+        _ => Verdict::Unknown,
+    }
+}
+
+fn holding(sight: Sight, record: Option<&Record>) -> Holding {
+    let mut confirmed = sight.holders;
+    if confirmed.is_empty() {
+        // Nobody can be looked into. But a process that the kernel says took the lock, and that has
+        // written the record, is a run.
+        let writer = record
+            .filter(|record| fate(record, &[]) == Fate::Runs)
+            .map(|record| record.pid);
+        confirmed = sight
+            .takers
+            .iter()
+            .copied()
+            .filter(|&taker| writer == Some(taker))
+            .collect();
+    }
+    // Started under the lock, we have its descriptor, too; but it is not us who are asked for.
+    confirmed.retain(|&pid| pid != process::id());
+    let holders: Vec<_> = confirmed.into_iter().map(look_up).collect();
+    let mut takers = Vec::new();
+    if holders.is_empty() {
+        takers.extend(
+            sight
+                .takers
+                .into_iter()
+                .filter(|&pid| sys::process(pid).is_some())
+                .map(look_up),
+        );
+    }
+    let since = since(&holders, record);
+    Holding {
+        holders,
+        takers,
+        since,
+        waiters: sight.waiters,
+    }
+}
+
+/// The holding of a lock that was just refused; nothing where that cannot be seen.
+pub fn of(file: &LockFile) -> Option<Holding> {
+    let record = record::read(file);
+    match verdict(&Survey::take().ok()?, file.as_fd(), record.as_ref()) {
+        Verdict::Held(holding) => Some(holding),
+        Verdict::Free | Verdict::Unknown => None,
+    }
+}
+
+/// The record's time if its process is a holder, else the start of the oldest holder.
+fn since(holders: &[Holder], record: Option<&Record>) -> Option<SystemTime> {
+    match record {
+        Some(record) if holders.iter().any(|holder| holder.pid == record.pid) => Some(record.time),
+        _ => holders.iter().filter_map(|holder| holder.started).min(),
+    }
+}
+
+fn look_up(pid: u32) -> Holder {
+    let process = sys::process(pid);
+    Holder {
+        pid,
+        command: sys::command_line(pid).unwrap_or_default(),
+        is_stopped: process.as_ref().is_some_and(|process| process.is_stopped),
+        started: process.and_then(|process| process.started),
+    }
+}
+
+/// What became of the process that a record names, among these holders.
+pub fn fate(record: &Record, holders: &[Holder]) -> Fate {
+    match sys::process(record.pid) {
+        _ if holders.iter().any(|holder| holder.pid == record.pid) => Fate::Holds,
+        None => Fate::Gone,
+        Some(process) if process.is_zombie => Fate::Gone,
+        Some(process) => match process.started {
+            None => Fate::Alive,
+            Some(started) if was_there(started, record) => Fate::Runs,
+            Some(_) => Fate::Reused,
+        },
+    }
+}
+
+/// Whether a process that started then can have written the record: it was there already.
+fn was_there(started: SystemTime, record: &Record) -> bool {
+    started <= record.time + CLOCK_GRAIN
+}
+
+/// Whether the process of a record that was found under a free lock still runs, and so has perhaps
+/// let go of the lock: sudo, ssh and tcsh close every descriptor that they inherit.
+///
+/// Ourselves and our ancestors are no news: a script may well run several commands in turn under
+/// the same lock.
+pub fn has_let_go(record: &Record) -> bool {
+    is_alive(record.pid) && fate(record, &[]) == Fate::Runs && !is_our_line(record.pid)
+}
+
+/// kill(2) with no signal: it succeeds, or may not, where there is such a process.
+fn is_alive(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    pid.is_some_and(|pid| test_kill_process(pid) != Err(Errno::SRCH))
+}
+
+fn is_our_line(pid: u32) -> bool {
+    let mut ancestor = process::id();
+    loop {
+        match sys::process(ancestor) {
+            _ if ancestor == pid => return true,
+            Some(process) if process.parent != 0 && process.parent != ancestor => {
+                ancestor = process.parent
+            }
+            _ => return false,
+        }
+    }
+}
+
+/// Where a locked file can be opened that had the path of this file and was deleted, if there is
+/// one.
+pub fn deleted_lock(file: BorrowedFd<'_>) -> Option<PathBuf> {
+    let path = sys::path_of(file)?;
+    Survey::take().ok()?.deleted(&path).map(PathBuf::from)
+}

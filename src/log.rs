@@ -1,0 +1,152 @@
+//! The log that a run was told to write: the command's own output, and a dated line for each start
+//! and each refusal.
+
+use std::ffi::OsStr;
+use std::fmt::Display;
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{self, Mode, OFlags};
+use rustix::io::{self, Errno};
+use rustix::stdio;
+
+use crate::acquire::Held;
+use crate::lockfile::{LEAST_DESCRIPTOR, LockFile, same_file};
+use crate::outcome::Error;
+use crate::sys;
+use crate::time::{Moment, Zone};
+
+/// A log that is open for appending.
+pub struct Log {
+    file: OwnedFd,
+}
+
+impl Log {
+    /// Opens it, and makes it (0666 and the umask) if it is not there. A FIFO that nobody reads
+    /// does not hang us; for the command, it waits as ever.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Log`].
+    pub fn open(path: &OsStr) -> Result<Log, Error> {
+        let cannot = |reason| Error::Log(path.to_os_string(), reason);
+        let opened = open_or_make(path).map_err(cannot)?;
+        let flags = fs::fcntl_getfl(&opened).map_err(cannot)?;
+        fs::fcntl_setfl(&opened, flags - OFlags::NONBLOCK).map_err(cannot)?;
+        // Not on 0, 1 or 2, should one of them be closed; and closed by exec, when it is on 1 and
+        // 2.
+        let file = io::fcntl_dupfd_cloexec(&opened, LEAST_DESCRIPTOR).map_err(cannot)?;
+        Ok(Log { file })
+    }
+
+    /// Refuses a log that is the lock file: its lines would stand where the record does.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Usage`].
+    pub fn is_not(&self, lock_file: &LockFile) -> Result<(), Error> {
+        match (fs::fstat(&self.file), fs::fstat(lock_file)) {
+            (Ok(log), Ok(lock)) if same_file(&log, &lock) => Err(Error::Usage(format!(
+                "--log takes another file than the lock file {}",
+                lock_file.place()
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes a line, with date, time and zone in front. Where it cannot be written, that is no
+    /// reason to change what is done.
+    pub fn line(&self, text: &dyn Display) {
+        let now = std::time::SystemTime::now();
+        let line = format!("{} {} nonoverlap: {text}\n", Moment(now), Zone(now, ""));
+        let _ = sys::unsignalled(|| io::write(&self.file, line.as_bytes()));
+    }
+
+    /// Puts the log in the place of stdout and stderr, and gives what stderr was.
+    ///
+    /// It takes [`Held`] because only a command under a lock writes there.
+    ///
+    /// # Errors
+    ///
+    /// As dup2(2).
+    pub fn take_output(&self, _held: &Held) -> Result<Stderr, Errno> {
+        let stderr = Stderr {
+            found: io::fcntl_dupfd_cloexec(stdio::stderr(), LEAST_DESCRIPTOR).ok(),
+        };
+        stdio::dup2_stdout(&self.file)?;
+        stdio::dup2_stderr(&self.file)?;
+        Ok(stderr)
+    }
+}
+
+/// What stderr was before the log took its place.
+pub struct Stderr {
+    /// Nothing if it was closed.
+    found: Option<OwnedFd>,
+}
+
+impl Stderr {
+    /// Puts it back, for a message that there was no command to write the log.
+    pub fn put_back(self) {
+        if let Some(found) = self.found {
+            let _ = stdio::dup2_stderr(&found);
+        }
+    }
+}
+
+/// Without O_CREAT first: in a sticky directory, fs.protected_regular refuses it on another user's
+/// file.
+fn open_or_make(path: &OsStr) -> Result<OwnedFd, Errno> {
+    let flags =
+        OFlags::WRONLY | OFlags::APPEND | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    match fs::open(path, flags, Mode::empty()) {
+        Err(Errno::NOENT) => fs::open(path, flags | OFlags::CREATE, Mode::from_raw_mode(0o666)),
+        other => other,
+    }
+}
+
+/// How many lines of a log are shown.
+const LAST_LINES: usize = 10;
+
+/// How far back a log is read for them, in bytes: what does not fit is not shown, and a log of a
+/// gigabyte takes no longer than a small one.
+const REACH: u64 = 256 * 1024;
+
+/// The last lines of a log.
+///
+/// # Errors
+///
+/// As open(2) and pread(2); ESPIPE for what is no regular file.
+pub fn last_lines(path: &OsStr) -> Result<Vec<Vec<u8>>, Errno> {
+    let file = fs::open(
+        path,
+        OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
+    let state = fs::fstat(&file)?;
+    if !fs::FileType::from_raw_mode(state.st_mode).is_file() {
+        return Err(Errno::SPIPE);
+    }
+    let size = u64::try_from(state.st_size).unwrap_or(0);
+    let mut offset = size.saturating_sub(REACH);
+    let mut text = Vec::new();
+    let mut piece = [0; 4096];
+    while let length @ 1.. = io::retry_on_intr(|| io::pread(&file, &mut piece, offset))? {
+        text.extend_from_slice(piece.get(..length).unwrap_or_default());
+        offset += length as u64;
+        // It may grow while it is read.
+        if offset >= size {
+            break;
+        }
+    }
+    let text = text.strip_suffix(b"\n").unwrap_or(&text);
+    let mut lines: Vec<_> = match text {
+        b"" => Vec::new(),
+        text => text
+            .rsplit(|&byte| byte == b'\n')
+            .take(LAST_LINES)
+            .map(<[u8]>::to_vec)
+            .collect(),
+    };
+    lines.reverse();
+    Ok(lines)
+}

@@ -1,0 +1,90 @@
+//! Times as people write and read them.
+
+use std::ffi::OsStr;
+use std::fmt::{self, Display};
+use std::time::{Duration, SystemTime};
+
+use crate::outcome::Error;
+use crate::sys;
+
+/// A DURATION of the command line: whole seconds, or a number with s, m, h or d behind it.
+///
+/// # Errors
+///
+/// [`Error::Usage`].
+pub fn duration(value: &OsStr) -> Result<Duration, Error> {
+    value.to_str().and_then(parse).ok_or_else(|| {
+        let value = value.to_string_lossy();
+        Error::Usage(format!(
+            "not a duration, such as 90, 90s, 30m, 2h or 1d: '{value}'"
+        ))
+    })
+}
+
+fn parse(text: &str) -> Option<Duration> {
+    let (number, unit) = match text.char_indices().next_back()? {
+        (_, '0'..='9') => (text, 1),
+        (end, 's') => (text.get(..end)?, 1),
+        (end, 'm') => (text.get(..end)?, 60),
+        (end, 'h') => (text.get(..end)?, 60 * 60),
+        (end, 'd') => (text.get(..end)?, 24 * 60 * 60),
+        _ => return None,
+    };
+    let seconds: u64 = number.parse().ok()?;
+    seconds.checked_mul(unit).map(Duration::from_secs)
+}
+
+/// How long something lasts, in two units at the most: `3s`, `12m03s`, `2h05m`, `3d04h`.
+pub struct Elapsed(pub Duration);
+
+impl Display for Elapsed {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs();
+        let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
+        match (days, hours, minutes) {
+            (0, 0, 0) => write!(out, "{seconds}s"),
+            (0, 0, _) => write!(out, "{minutes}m{:02}s", seconds % 60),
+            (0, _, _) => write!(out, "{hours}h{:02}m", minutes % 60),
+            (_, _, _) => write!(out, "{days}d{:02}h", hours % 24),
+        }
+    }
+}
+
+/// How long ago a moment is; nothing gone if it is still to come, as after a clock was set back.
+pub fn since(moment: SystemTime) -> Duration {
+    SystemTime::now().duration_since(moment).unwrap_or_default()
+}
+
+/// A moment as `2026-11-23 20:44:10`, by the local clock.
+pub struct Moment(pub SystemTime);
+
+impl Display for Moment {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(time) = sys::local_time(self.0) else {
+            return out.write_str("at an unknown time");
+        };
+        let (date, clock) = (
+            (time.year, time.month, time.day),
+            (time.hour, time.minute, time.second),
+        );
+        write!(out, "{:04}-{:02}-{:02} ", date.0, date.1, date.2)?;
+        write!(out, "{:02}:{:02}:{:02}", clock.0, clock.1, clock.2)
+    }
+}
+
+/// The zone that goes with it, as `+0100`, or with a colon as RFC 3339 wants it.
+pub struct Zone(pub SystemTime, pub &'static str);
+
+impl Display for Zone {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let offset = sys::local_time(self.0).map_or(0, |time| time.offset);
+        let sign = if offset < 0 { '-' } else { '+' };
+        write!(
+            out,
+            "{sign}{:02}{}{:02}",
+            offset.abs() / 60,
+            self.1,
+            offset.abs() % 60
+        )
+    }
+}
