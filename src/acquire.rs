@@ -12,7 +12,7 @@ use rustix::io::{Errno, retry_on_intr};
 
 use crate::lockfile::{LockFile, TRIES};
 use crate::outcome::Error;
-use crate::request::{Api, Kind, Patience, Terms};
+use crate::request::{Api, Kind, Patience, Place, Terms};
 use crate::sys::{self, RangeLock};
 
 /// A lock that is ours, on the file that the path names. Only [`acquire`] makes one, and nothing
@@ -45,8 +45,8 @@ pub enum Attempt {
 
 /// A lock that somebody else has.
 pub struct Busy {
-    /// The file that is locked.
-    pub file: LockFile,
+    /// What is locked.
+    pub place: Place,
     /// It was waited for, in vain.
     pub waited: bool,
 }
@@ -71,11 +71,16 @@ pub fn acquire(mut file: LockFile, terms: &Terms) -> Result<Attempt, Error> {
             Answer::Ours => {}
             Answer::Taken => {
                 return Ok(Attempt::Busy(Busy {
-                    file,
+                    place: file.place(),
                     waited: false,
                 }));
             }
-            Answer::TimedOut => return Ok(Attempt::Busy(Busy { file, waited: true })),
+            Answer::TimedOut => {
+                return Ok(Attempt::Busy(Busy {
+                    place: file.place(),
+                    waited: true,
+                }));
+            }
         }
         let Some(state) = file.still_there()? else {
             file = file.again()?;

@@ -2,17 +2,18 @@
 
 use std::borrow::Cow;
 use std::env;
-use std::ffi::{CStr, CString, c_char};
+use std::ffi::{CStr, CString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::ptr;
 
 use rustix::io::Errno;
 
 use crate::acquire::Held;
+use crate::limit::Limit;
 use crate::log::{Log, Stderr};
 use crate::outcome::Error;
 use crate::request::Command;
-use crate::sys;
+use crate::sys::{self, Vectors};
 
 /// Where a command is looked for if PATH is unset: what confstr(3) gives for _CS_PATH on Linux.
 const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
@@ -20,32 +21,63 @@ const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
 /// What runs a text that does not say itself what runs it.
 const SHELL: &CStr = c"/bin/sh";
 
+/// What the command finds beside its arguments, because an option asks for it.
+pub struct Surroundings {
+    /// The number of its slot, in `NONOVERLAP_SLOT`.
+    pub slot: Option<u16>,
+    /// The end of its time.
+    pub limit: Option<Limit>,
+    /// What takes its output. It leaves the place of stderr again for the message if there is no
+    /// command.
+    pub log: Option<Log>,
+}
+
 /// Becomes the command, as execvp(3) does, and on every C library alike. Returns only if that
 /// fails.
 ///
 /// It takes [`Held`] so that nothing runs without the lock, and keeps its descriptor open for the
 /// command to inherit.
-///
-/// A log takes the place of stdout and stderr at the last moment, and leaves it again for the
-/// message if there is no command.
-pub fn become_command(held: Held, command: Command, log: Option<Log>) -> Error {
-    let stderr = match log.as_ref().map(|log| log.take_output(&held)).transpose() {
+pub fn become_command(held: Held, command: Command, around: Surroundings) -> Error {
+    let stderr = match around
+        .log
+        .as_ref()
+        .map(|log| log.take_output(&held))
+        .transpose()
+    {
         Ok(stderr) => stderr,
         Err(reason) => return Error::Output(reason),
     };
-    let error = try_to_become(command);
+    let error = match around.limit.iter().try_for_each(Limit::start) {
+        Ok(()) => execute_command(command, around.slot),
+        Err(error) => error,
+    };
     stderr.into_iter().for_each(Stderr::put_back);
     error
 }
 
-fn try_to_become(command: Command) -> Error {
+fn execute_command(command: Command, slot: Option<u16>) -> Error {
     let program = program(command);
+    let variable = slot.and_then(|slot| CString::new(format!("NONOVERLAP_SLOT={slot}")).ok());
+    let environment = variable.as_deref().map(sys::environment_with);
+    let environment = environment.as_deref();
     let reason = match command {
-        Command::Words(_, words) => run(&program, words.pointers()),
-        Command::Line(line) => run(
+        Command::Words(_, words) => run(
             &program,
-            &[program.as_ptr(), c"-c".as_ptr(), line.as_ptr(), ptr::null()],
+            Vectors {
+                arguments: words.pointers(),
+                environment,
+            },
         ),
+        Command::Line(line) => {
+            let arguments = &[program.as_ptr(), c"-c".as_ptr(), line.as_ptr(), ptr::null()];
+            run(
+                &program,
+                Vectors {
+                    arguments,
+                    environment,
+                },
+            )
+        }
     };
     Error::Execute(program, reason)
 }
@@ -63,17 +95,17 @@ pub fn program(command: Command) -> Cow<'static, CStr> {
     }
 }
 
-fn run(program: &CStr, arguments: &[*const c_char]) -> Errno {
+fn run(program: &CStr, vectors: Vectors<'_>) -> Errno {
     match program.to_bytes() {
         b"" => Errno::NOENT,
-        name if name.contains(&b'/') => execute(program, arguments),
-        name => search(name, arguments),
+        name if name.contains(&b'/') => execute(program, vectors),
+        name => search(name, vectors),
     }
 }
 
 /// Tries each folder of PATH in turn. One that cannot be searched, or holds the name but not to be
 /// executed, does not end the search, and is the reason only if nothing else is found (execvp(3)).
-fn search(name: &[u8], arguments: &[*const c_char]) -> Errno {
+fn search(name: &[u8], vectors: Vectors<'_>) -> Errno {
     let path = env::var_os("PATH");
     let folders = path.as_ref().map_or(DEFAULT_PATH, |path| path.as_bytes());
     let mut reason = Errno::NOENT;
@@ -90,7 +122,7 @@ fn search(name: &[u8], arguments: &[*const c_char]) -> Errno {
         let Ok(place) = CStr::from_bytes_with_nul(&candidate) else {
             continue;
         };
-        match execute(place, arguments) {
+        match execute(place, vectors) {
             Errno::ACCESS => reason = Errno::ACCESS,
             Errno::NOENT
             | Errno::NOTDIR
@@ -106,14 +138,14 @@ fn search(name: &[u8], arguments: &[*const c_char]) -> Errno {
 
 /// Executes one file, and if the kernel does not know what it is, has the shell read it as a
 /// script.
-fn execute(place: &CStr, arguments: &[*const c_char]) -> Errno {
-    match sys::execute(place, arguments) {
-        Errno::NOEXEC => execute_by_shell(place, arguments),
+fn execute(place: &CStr, vectors: Vectors<'_>) -> Errno {
+    match sys::execute(place, vectors) {
+        Errno::NOEXEC => execute_by_shell(place, vectors),
         other => other,
     }
 }
 
-fn execute_by_shell(place: &CStr, arguments: &[*const c_char]) -> Errno {
+fn execute_by_shell(place: &CStr, vectors: Vectors<'_>) -> Errno {
     let mut of_shell = vec![SHELL.as_ptr()];
     // Found through an empty element of PATH, a name can begin with a dash, and is not to be an
     // option of the shell.
@@ -121,6 +153,12 @@ fn execute_by_shell(place: &CStr, arguments: &[*const c_char]) -> Errno {
         of_shell.push(c"--".as_ptr());
     }
     of_shell.push(place.as_ptr());
-    of_shell.extend(arguments.iter().skip(1));
-    sys::execute(SHELL, &of_shell)
+    of_shell.extend(vectors.arguments.iter().skip(1));
+    sys::execute(
+        SHELL,
+        Vectors {
+            arguments: &of_shell,
+            ..vectors
+        },
+    )
 }

@@ -67,6 +67,10 @@ pub enum Opt {
     Quiet,
     /// Speak up if the lock has been held for so long.
     Alarm,
+    /// End the command after so long.
+    MaxRuntime,
+    /// So many at once.
+    Slots,
     /// Append the command's output to a file.
     Log,
     /// Tell who holds the lock.
@@ -89,13 +93,15 @@ pub const FLAGS: &[Flag] = &[
     flag(Opt::Exclusive, &['x', 'e'], &["exclusive"], None, InFlock::Yes, "take an exclusive lock (the default)"),
     flag(Opt::Unlock, &['u'], &["unlock"], None, InFlock::Yes, "drop the lock of descriptor FD"),
     flag(Opt::ConflictStatus, &['E'], &["conflict-exit-code"], Some("N"), InFlock::Yes, "exit status if the lock is taken, 0 to 255 (default 1)"),
-    flag(Opt::Close, &['o'], &["close"], None, InFlock::Yes, "not available yet"),
+    flag(Opt::Close, &['o'], &["close"], None, InFlock::Yes, "the command gets no lock descriptor; a guardian holds the lock"),
     flag(Opt::NoFork, &['F'], &["no-fork"], None, InFlock::Yes, "accepted; there never is a fork"),
     flag(Opt::Command, &['c'], &["command"], Some("STRING"), InFlock::Yes, "after LOCKFILE or --fd: run STRING by $SHELL, or /bin/sh"),
     flag(Opt::Descriptor, &[], &["fd"], Some("FD"), InFlock::Yes, "lock this open descriptor in place of a file"),
     flag(Opt::Fcntl, &[], &["fcntl"], None, InFlock::Yes, "take an open-file-description record lock"),
     flag(Opt::Start, &[], &["start"], Some("OFF"), InFlock::Yes, "where the record lock starts (implies --fcntl)"),
     flag(Opt::Length, &[], &["length"], Some("N"), InFlock::Yes, "how many bytes it has, 0 to the end (implies --fcntl)"),
+    flag(Opt::Slots, &['j'], &["slots"], Some("N"), InFlock::No, "up to N copies at once: LOCKFILE, LOCKFILE.2 ... LOCKFILE.N"),
+    flag(Opt::MaxRuntime, &[], &["max-runtime"], Some("DURATION"), InFlock::No, "SIGALRM for the command's process after DURATION"),
     flag(Opt::Log, &['l'], &["log"], Some("FILE"), InFlock::No, "append the command's output to FILE, and a dated line"),
     flag(Opt::Alarm, &['a'], &["alarm"], Some("DURATION"), InFlock::No, "on conflict, say so if held for longer: 90, 90s, 30m, 2h, 1d"),
     flag(Opt::Status, &[], &["status"], None, InFlock::No, "tell who holds each LOCKFILE, and since when"),

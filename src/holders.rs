@@ -1,16 +1,21 @@
 //! Who holds a lock, and since when: what the kernel confirms, not what the file claims. Never
 //! takes a lock.
 
-use std::os::fd::{AsFd, BorrowedFd};
-use std::path::PathBuf;
+use std::ffi::{CStr, OsStr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::process;
 use std::time::{Duration, SystemTime};
 
+use rustix::fs::{self, Mode, OFlags};
 use rustix::io::Errno;
+use rustix::path::Arg;
 use rustix::process::{Pid, test_kill_process};
 
-use crate::lockfile::LockFile;
+use crate::lockfile::CAREFUL;
 use crate::record::{self, Record};
+use crate::request::Place;
 use crate::sys::{self, Sight, Survey};
 
 /// A record tells the second in which it was written, on some file systems; and a process's start
@@ -66,13 +71,132 @@ pub enum Fate {
     Gone,
 }
 
-/// The verdict on an open file.
-pub fn verdict(survey: &Survey, file: BorrowedFd<'_>, record: Option<&Record>) -> Verdict {
-    match survey.of(file) {
-        Some(sight) if sight.is_locked => Verdict::Held(holding(sight, record)),
-        Some(_) if !survey.has_blind_spots() => Verdict::Free,
-        _ => Verdict::Unknown,
+/// What is known of a lock file, or of a descriptor.
+pub struct Finding {
+    /// Whether anybody holds it.
+    pub verdict: Result<Verdict, Errno>,
+    /// There is a file.
+    pub exists: bool,
+    /// The lock is on a file that had this path and was deleted.
+    pub deleted: bool,
+    /// What the file says, and what became of the process that it names.
+    pub record: Option<(Record, Fate)>,
+}
+
+impl Finding {
+    /// The holding, if the lock is held.
+    pub fn holding(self) -> Option<Holding> {
+        match self.verdict {
+            Ok(Verdict::Held(holding)) => Some(holding),
+            _ => None,
+        }
     }
+}
+
+/// Looks at one lock. Without a survey, all that can be told is whether there is a file.
+pub fn find(survey: Option<&Survey>, place: Place) -> Finding {
+    let found = match place {
+        Place::Descriptor(number) => {
+            sys::callers(number).map(|descriptor| look(survey, descriptor, None))
+        }
+        Place::File(path) => open_to_look(path).map(|file| {
+            let finding = look(survey, file.as_fd(), recorded(path));
+            match finding.verdict {
+                Ok(Verdict::Free) => sys::path_of(file.as_fd())
+                    .and_then(|path| look_for_deleted(survey?, &path))
+                    .unwrap_or(finding),
+                _ => finding,
+            }
+        }),
+    };
+    match (found, place) {
+        (Ok(finding), _) => finding,
+        (Err(Errno::NOENT), Place::File(path)) => {
+            let deleted = absolute(path).and_then(|path| look_for_deleted(survey?, &path));
+            let nothing = Finding {
+                verdict: Ok(Verdict::Free),
+                exists: false,
+                deleted: false,
+                record: None,
+            };
+            deleted.map_or(nothing, |deleted| Finding {
+                exists: false,
+                ..deleted
+            })
+        }
+        (Err(reason), _) => Finding {
+            verdict: Err(reason),
+            exists: true,
+            deleted: false,
+            record: None,
+        },
+    }
+}
+
+fn look(survey: Option<&Survey>, file: BorrowedFd<'_>, record: Option<Record>) -> Finding {
+    let verdict = match survey.map(|survey| (survey.of(file), survey.has_blind_spots())) {
+        Some((Some(sight), _)) if sight.is_locked => Verdict::Held(holding(sight, record.as_ref())),
+        Some((Some(_), false)) => Verdict::Free,
+        _ => Verdict::Unknown,
+    };
+    let holders = match &verdict {
+        Verdict::Held(holding) => &holding.holders[..],
+        _ => &[],
+    };
+    let record = record.map(|record| {
+        let fate = fate(&record, holders);
+        (record, fate)
+    });
+    Finding {
+        verdict: Ok(verdict),
+        exists: true,
+        deleted: false,
+        record,
+    }
+}
+
+/// The lock on a deleted file that had this path, if somebody has it.
+fn look_for_deleted(survey: &Survey, path: &Path) -> Option<Finding> {
+    let place = survey.deleted(path)?;
+    let file = open_to_look(place).ok()?;
+    // What it held when it was deleted, it still holds.
+    let record = fs::open(place, CAREFUL | OFlags::RDONLY, Mode::empty())
+        .ok()
+        .and_then(record::read);
+    let finding = look(Some(survey), file.as_fd(), record);
+    matches!(finding.verdict, Ok(Verdict::Held(_))).then_some(Finding {
+        deleted: true,
+        ..finding
+    })
+}
+
+fn open_to_look(path: impl Arg) -> Result<OwnedFd, Errno> {
+    fs::open(path, sys::LOOK | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// The record, looked at without opening anything that is not a regular file of its length.
+fn recorded(path: &CStr) -> Option<Record> {
+    let state = fs::lstat(path).ok()?;
+    if !record::could_hold_one(&state) {
+        return None;
+    }
+    fs::open(
+        path,
+        CAREFUL | OFlags::RDONLY | OFlags::NOFOLLOW,
+        Mode::empty(),
+    )
+    .ok()
+    .and_then(record::read)
+}
+
+/// The path that a file would have that is not there.
+fn absolute(path: &CStr) -> Option<PathBuf> {
+    let path = Path::new(OsStr::from_bytes(path.to_bytes()));
+    let folder = match path.parent()? {
+        parent if parent.as_os_str().is_empty() => Path::new("."),
+        parent => parent,
+    };
+    Some(folder.canonicalize().ok()?.join(path.file_name()?))
 }
 
 fn holding(sight: Sight, record: Option<&Record>) -> Holding {
@@ -89,6 +213,12 @@ fn holding(sight: Sight, record: Option<&Record>) -> Holding {
             .copied()
             .filter(|&taker| writer == Some(taker))
             .collect();
+    }
+    // A guardian holds it for its parent, which is the command.
+    for pid in &mut confirmed {
+        if let Some(guardian) = sys::process(*pid).filter(|process| process.is_guardian) {
+            *pid = guardian.parent;
+        }
     }
     // Started under the lock, we have its descriptor, too; but it is not us who are asked for.
     confirmed.retain(|&pid| pid != process::id());
@@ -109,15 +239,6 @@ fn holding(sight: Sight, record: Option<&Record>) -> Holding {
         takers,
         since,
         waiters: sight.waiters,
-    }
-}
-
-/// The holding of a lock that was just refused; nothing where that cannot be seen.
-pub fn of(file: &LockFile) -> Option<Holding> {
-    let record = record::read(file);
-    match verdict(&Survey::take().ok()?, file.as_fd(), record.as_ref()) {
-        Verdict::Held(holding) => Some(holding),
-        Verdict::Free | Verdict::Unknown => None,
     }
 }
 

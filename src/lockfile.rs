@@ -1,6 +1,6 @@
 //! From a path to an open [`LockFile`]. Locks nothing.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::fs::{self, Mode, OFlags, Stat};
@@ -21,7 +21,7 @@ pub const TRIES: usize = 100;
 /// In every open: NONBLOCK, so that a FIFO does not wait for its other end, nor a terminal for its
 /// carrier; NOCTTY, so that a terminal does not become ours; CLOEXEC for the moment before the
 /// descriptor is moved.
-const CAREFUL: OFlags = OFlags::NONBLOCK
+pub const CAREFUL: OFlags = OFlags::NONBLOCK
     .union(OFlags::NOCTTY)
     .union(OFlags::CLOEXEC);
 
@@ -185,6 +185,27 @@ impl AsFd for LockFile {
             Descriptor::Ours(ours) => ours.as_fd(),
             Descriptor::Callers(callers) => *callers,
         }
+    }
+}
+
+/// The places to try in turn: the lock file alone, or LOCKFILE, LOCKFILE.2 and so on, with their
+/// numbers.
+pub fn slots(place: Place, count: Option<u16>) -> impl Iterator<Item = (Option<u16>, Place)> {
+    let numbers = 1..=count.unwrap_or(1);
+    numbers.map(move |number| (count.and(Some(number)), slot(place, number)))
+}
+
+/// The first slot has the name itself.
+fn slot(place: Place, number: u16) -> Place {
+    match place {
+        Place::File(path) if number > 1 => {
+            let name = [path.to_bytes(), format!(".{number}").as_bytes()].concat();
+            // A path has no zero byte. It lives until exec, as the one of argv does.
+            CString::new(name).map_or(place, |name| {
+                Place::File(Box::leak(name.into_boxed_c_str()))
+            })
+        }
+        _ => place,
     }
 }
 

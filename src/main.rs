@@ -19,8 +19,10 @@ mod dialect;
 mod escape;
 mod exec;
 mod flags;
+mod guard;
 mod help;
 mod holders;
+mod limit;
 mod lockfile;
 mod log;
 mod number;
@@ -30,12 +32,17 @@ mod request;
 mod status;
 mod sys;
 mod time;
+mod wishes;
 
-use acquire::Attempt;
+use std::time::Instant;
+
+use acquire::{Attempt, Held};
 use dialect::Dialect;
+use exec::Surroundings;
+use limit::Limit;
 use lockfile::{Access, LockFile};
 use log::Log;
-use outcome::{Error, Manner, Notice, Outcome};
+use outcome::{Answer, Error, Manner, Notice, Outcome};
 use request::{Api, Place, Request, Run, Terms};
 use sys::Words;
 
@@ -47,12 +54,11 @@ fn main(words: Words) -> u8 {
 
 fn carry_out(request: Request) -> Result<Outcome, Error> {
     match request {
-        Request::Show(page) => Ok(Outcome::Told(help::text(page), 0)),
-        Request::Status(asked) => {
-            let (text, status) =
-                status::report(asked.paths.iter(), asked.form, asked.log.as_deref());
-            Ok(Outcome::Told(text, status))
-        }
+        Request::Show(page) => Ok(Outcome::Told(Answer {
+            text: help::text(page),
+            status: 0,
+        })),
+        Request::Status(asked) => Ok(Outcome::Told(status::report(&asked))),
         Request::Unlock(number, api, manner) => unlock(Place::Descriptor(number), api, manner),
         Request::Lock(number, terms, manner) => lock(Place::Descriptor(number), &terms, manner),
         Request::Run(run) => run_locked(&run),
@@ -70,28 +76,43 @@ fn lock(place: Place, terms: &Terms, manner: Manner) -> Result<Outcome, Error> {
     let watch = manner.watch();
     match acquire::acquire(LockFile::open(place, terms.access())?, terms)? {
         Attempt::Held(_) => manner.tell(None, &Notice::Locked(place, watch)),
-        Attempt::Busy(busy) => return Ok(Outcome::Busy(busy, manner, None)),
+        Attempt::Busy(busy) => return Ok(Outcome::Busy(vec![busy], manner, None)),
     }
     Ok(Outcome::Done)
 }
 
 fn run_locked(run: &Run) -> Result<Outcome, Error> {
+    let limit = run.max_runtime.map(Limit::new).transpose()?;
     let log = run.log.as_deref().map(Log::open).transpose()?;
-    let file = LockFile::open(run.place, run.terms.access())?;
-    log.iter().try_for_each(|log| log.is_not(&file))?;
     let watch = run.manner.watch();
-    let held = match acquire::acquire(file, &run.terms)? {
-        Attempt::Held(held) => held,
-        Attempt::Busy(busy) => return Ok(Outcome::Busy(busy, run.manner, log)),
-    };
-    let tell = |notice| run.manner.tell(log.as_ref(), &notice);
+    let mut busy = Vec::new();
+    for (slot, place) in lockfile::slots(run.place, run.slots) {
+        let file = LockFile::open(place, run.terms.access())?;
+        log.iter().try_for_each(|log| log.is_not(&file))?;
+        match acquire::acquire(file, &run.terms)? {
+            Attempt::Held(held) => {
+                return Err(start(run, held, watch, Surroundings { slot, limit, log }));
+            }
+            Attempt::Busy(lock) => busy.push(lock),
+        }
+    }
+    Ok(Outcome::Busy(busy, run.manner, log))
+}
+
+/// From the lock to the command. Comes back only with an error.
+fn start(run: &Run, held: Held, watch: Option<Instant>, around: Surroundings) -> Error {
+    let place = held.file().place();
+    let tell = |notice| run.manner.tell(around.log.as_ref(), &notice);
     let found = record::found(&held, &run.terms);
     if let Err(reason) = record::write(&held, &run.terms, found.as_ref()) {
-        tell(Notice::NoRecord(run.place, reason));
+        tell(Notice::NoRecord(place, reason));
     }
     if let Some(record) = found.filter(holders::has_let_go) {
-        tell(Notice::LetGo(run.place, record.pid));
+        tell(Notice::LetGo(place, record.pid));
     }
-    tell(Notice::Starting(run.place, run.command, watch));
-    Err(exec::become_command(held, run.command, log))
+    if let Err(error) = guard::post(&held, run.keeper) {
+        return error;
+    }
+    tell(Notice::Starting(place, run.command, watch));
+    exec::become_command(held, run.command, around)
 }

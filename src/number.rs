@@ -28,6 +28,16 @@ pub fn descriptor(value: &OsStr) -> Result<RawFd, Error> {
     parsed(value, |text| text.parse().ok(), "bad file descriptor")
 }
 
+/// How many slots, 1 to 999.
+///
+/// # Errors
+///
+/// [`Error::Usage`].
+pub fn slots(value: &OsStr) -> Result<u16, Error> {
+    let number = |text: &str| text.parse().ok().filter(|slots| (1..=999).contains(slots));
+    parsed(value, number, "--slots takes a number from 1 to 999")
+}
+
 /// Seconds to wait, in fractions if need be. Nothing where it is longer than a clock can tell: that
 /// is for ever.
 ///

@@ -18,7 +18,7 @@ use crate::holders::{self, Holding};
 use crate::log::Log;
 use crate::request::{Command, Place};
 use crate::status::By;
-use crate::sys;
+use crate::sys::{self, Survey};
 use crate::time::{self, Elapsed};
 
 /// How this run speaks.
@@ -47,12 +47,20 @@ pub enum Voice {
 
 /// An end without an error in which no command was run.
 pub enum Outcome {
-    /// What was asked for, and the exit status that says the same.
-    Told(String, u8),
+    /// What was asked for.
+    Told(Answer),
     /// What was asked for is done, and there was no command to run.
     Done,
-    /// Somebody else holds the lock.
-    Busy(Busy, Manner, Option<Log>),
+    /// Somebody else holds the lock, or the lock of each slot.
+    Busy(Vec<Busy>, Manner, Option<Log>),
+}
+
+/// An answer on stdout, and the exit status that says the same.
+pub struct Answer {
+    /// The text, to the last newline.
+    pub text: String,
+    /// The exit status.
+    pub status: u8,
 }
 
 /// Why the command was not run. One variant for each step that can fail, with what it was done to.
@@ -73,6 +81,10 @@ pub enum Error {
     Replaced(Place),
     /// The timer that is to end a wait cannot be set up.
     Timer(Place, Errno),
+    /// No guardian could be posted.
+    Guardian(Place, Errno),
+    /// The end of the command's time cannot be set.
+    MaxRuntime(&'static str),
     /// The log cannot be opened.
     Log(OsString, Errno),
     /// execve(2) failed.
@@ -119,7 +131,7 @@ const STATUSES: &[(u8, &str)] = &[
     (66, "the lock file cannot be opened"),
     (
         71,
-        "out of memory, processes, descriptors, timers or kernel locks",
+        "out of memory, processes, descriptors or kernel locks; no guardian or timer",
     ),
     (
         73,
@@ -142,6 +154,7 @@ impl Error {
             Error::Lock(..) | Error::Replaced(_) => 65,
             Error::Open(..) => 66,
             Error::Descriptor(..) | Error::Timer(..) | Error::Output(_) | Error::Print(_) => 71,
+            Error::Guardian(..) | Error::MaxRuntime(_) => 71,
             Error::Log(_, reason) if is_shortage(*reason) => 71,
             Error::Make(..) | Error::Dangling(_) | Error::Log(..) => 73,
             Error::Execute(_, Errno::NOMEM) => 71,
@@ -203,6 +216,14 @@ impl Display for Error {
                     Reason(*reason)
                 )
             }
+            Error::Guardian(place, reason) => {
+                write!(
+                    out,
+                    "cannot post a guardian over {place}: {}",
+                    Reason(*reason)
+                )
+            }
+            Error::MaxRuntime(reason) => write!(out, "cannot set --max-runtime: {reason}"),
             Error::Log(path, reason) => {
                 write!(
                     out,
@@ -303,7 +324,7 @@ pub fn report(dialect: Dialect, result: Result<Outcome, Error>) -> u8 {
 
 fn finish(outcome: Outcome) -> Result<u8, Error> {
     match outcome {
-        Outcome::Told(text, status) => print(&text).map(|()| status),
+        Outcome::Told(answer) => print(&answer.text).map(|()| answer.status),
         Outcome::Done => Ok(0),
         Outcome::Busy(busy, manner, log) => {
             match manner.dialect {
@@ -338,7 +359,7 @@ impl Manner {
 
     /// Cron mails what a job prints, so a conflict is silent unless a person looks, or the lock has
     /// been held for too long. Who holds it is only looked for if it will be told.
-    fn tell_conflict(self, busy: &Busy, log: Option<&Log>) {
+    fn tell_conflict(self, busy: &[Busy], log: Option<&Log>) {
         let speaks = match self.voice {
             Voice::Quiet => false,
             Voice::Normal => io::stderr().is_terminal(),
@@ -356,8 +377,8 @@ impl Manner {
         }
     }
 
-    fn tell_conflict_as_flock(self, busy: &Busy) {
-        match (self.voice, busy.waited) {
+    fn tell_conflict_as_flock(self, busy: &[Busy]) {
+        match (self.voice, busy.iter().any(|busy| busy.waited)) {
             (Voice::Verbose, true) => say(self.dialect, &"timeout while waiting to get lock"),
             (Voice::Verbose, false) => say(self.dialect, &"failed to get lock"),
             _ => {}
@@ -365,25 +386,34 @@ impl Manner {
     }
 }
 
-/// A refusal, with what is known of who is in the way.
+/// A refusal, with what is known of who is in the way: of one lock, or of that of each slot.
 struct Conflict {
-    place: Place,
-    holding: Option<Holding>,
+    locks: Vec<(Place, Option<Holding>)>,
     alarm: Option<Duration>,
-    /// The lock is known to have been held for longer than the alarm allows.
+    /// All locks are known to have been held for longer than the alarm allows.
     is_alarm: bool,
 }
 
 impl Conflict {
-    fn over(busy: &Busy, alarm: Option<Duration>) -> Conflict {
-        let holding = holders::of(&busy.file);
-        let start = holding.as_ref().and_then(|holding| holding.since);
-        let is_alarm = start
-            .zip(alarm)
-            .is_some_and(|(start, alarm)| time::since(start) > alarm);
+    fn over(busy: &[Busy], alarm: Option<Duration>) -> Conflict {
+        let survey = Survey::take().ok();
+        let locks: Vec<_> = busy
+            .iter()
+            .map(|busy| {
+                (
+                    busy.place,
+                    holders::find(survey.as_ref(), busy.place).holding(),
+                )
+            })
+            .collect();
+        let is_too_old = |limit: Duration, holding: &Option<Holding>| {
+            let start = holding.as_ref().and_then(|holding| holding.since);
+            start.is_some_and(|start| time::since(start) > limit)
+        };
+        let all_too_old = |limit| locks.iter().all(|(_, holding)| is_too_old(limit, holding));
+        let is_alarm = alarm.is_some_and(all_too_old);
         Conflict {
-            place: busy.file.place(),
-            holding,
+            locks,
             alarm,
             is_alarm,
         }
@@ -392,9 +422,12 @@ impl Conflict {
 
 impl Display for Conflict {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{} is held", self.place)?;
-        if let Some(holding) = &self.holding {
-            write!(out, " {}", By(holding))?;
+        for (index, (place, holding)) in self.locks.iter().enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            write!(out, "{comma}{place} is held")?;
+            if let Some(holding) = holding {
+                write!(out, " {}", By(holding))?;
+            }
         }
         if let (Some(alarm), true) = (self.alarm, self.is_alarm) {
             write!(out, ", longer than {}", Elapsed(alarm))?;

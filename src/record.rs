@@ -16,7 +16,7 @@ use crate::lockfile::same_file;
 use crate::request::Terms;
 
 /// The length of a record in bytes.
-pub const LENGTH: usize = 11;
+const LENGTH: usize = 11;
 
 /// A record that is in a file.
 pub struct Record {
@@ -29,12 +29,16 @@ pub struct Record {
 /// The record in an open file, if it is a regular file that holds exactly one.
 pub fn read(file: impl AsFd) -> Option<Record> {
     let state = fs::fstat(&file).ok()?;
-    if FileType::from_raw_mode(state.st_mode) != FileType::RegularFile
-        || state.st_size != LENGTH as i64
-    {
+    if !could_hold_one(&state) {
         return None;
     }
     content(file, &state)
+}
+
+/// Whether it is a regular file of a record's length.
+pub fn could_hold_one(state: &Stat) -> bool {
+    FileType::from_raw_mode(state.st_mode) == FileType::RegularFile
+        && state.st_size == LENGTH as i64
 }
 
 /// The record that the last run left in a file that this run is to record itself in.

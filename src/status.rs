@@ -1,23 +1,18 @@
 //! `--status`: who holds each lock and since when, said to a person or to a program. Never takes a
 //! lock, and changes nothing.
 
-use std::ffi::{CStr, OsStr};
+use std::ffi::OsStr;
 use std::fmt::{self, Display, Write};
-use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{self, FileType, Mode, OFlags};
-use rustix::io::Errno;
-
 use crate::escape::{Escaped, Json};
-use crate::holders::{self, Fate, Holder, Holding, Verdict};
+use crate::holders::{self, Fate, Finding, Holder, Holding, Verdict};
+use crate::lockfile;
 use crate::log;
-use crate::outcome::Reason;
-use crate::record::{self, Record};
-use crate::request::Form;
-use crate::sys::{self, Survey};
+use crate::outcome::{Answer, Reason};
+use crate::request::{Form, Place, Status};
+use crate::sys::Survey;
 use crate::time::{Elapsed, Moment, Zone, since};
 
 /// Exit statuses of `--status` (LSB's for init scripts: 3 is "not running", 4 "unknown").
@@ -25,140 +20,48 @@ const HELD: u8 = 0;
 const FREE: u8 = 3;
 const CANNOT_TELL: u8 = 4;
 
-/// What is known of one lock file.
-struct Finding<'a> {
-    path: &'a CStr,
-    exists: bool,
-    /// The lock is on a file that had this path and was deleted.
-    deleted: bool,
-    verdict: Result<Verdict, Errno>,
-    record: Option<(Record, Fate)>,
-}
-
-/// The text about these lock files, and the exit status: 4 if any cannot be told, else 0 if any is
-/// held, else 3.
-pub fn report(
-    paths: impl Iterator<Item = &'static CStr>,
-    form: Form,
-    log: Option<&OsStr>,
-) -> (String, u8) {
-    let survey = Survey::take();
+/// The answer about these lock files: 4 if any cannot be told, else 0 if any is held, else 3.
+pub fn report(asked: &Status) -> Answer {
+    let survey = Survey::take().ok();
     let mut text = String::new();
     let mut status = FREE;
-    for path in paths {
-        let finding = find(survey.as_ref().ok(), path);
-        status = match (status, finding.status()) {
+    let slots = asked
+        .paths
+        .iter()
+        .flat_map(|path| lockfile::slots(Place::File(path), Some(asked.slots)));
+    for (_, place) in slots {
+        let answer = About(place, holders::find(survey.as_ref(), place));
+        status = match (status, answer.status()) {
             (CANNOT_TELL, _) | (_, CANNOT_TELL) => CANNOT_TELL,
             (HELD, _) | (_, HELD) => HELD,
             _ => FREE,
         };
         // Writing to a String cannot fail.
-        let _ = match form {
+        let _ = match asked.form {
             Form::Quiet => Ok(()),
-            Form::Text => writeln!(text, "{finding}"),
-            Form::Json => finding.json(&mut text),
+            Form::Text => writeln!(text, "{answer}"),
+            Form::Json => answer.json(&mut text),
         };
     }
-    if let Some(path) = log {
-        let _ = tell_log(&mut text, form, path);
+    if let Some(path) = &asked.log {
+        let _ = tell_log(&mut text, asked.form, path);
     }
-    (text, status)
+    Answer { text, status }
 }
 
-fn find<'a>(survey: Option<&Survey>, path: &'a CStr) -> Finding<'a> {
-    let mut finding = Finding {
-        path,
-        exists: true,
-        deleted: false,
-        verdict: Ok(Verdict::Unknown),
-        record: None,
-    };
-    let opened = match fs::open(path, sys::LOOK | OFlags::CLOEXEC, Mode::empty()) {
-        Ok(opened) => opened,
-        Err(Errno::NOENT) => {
-            finding.exists = false;
-            finding.verdict = Ok(Verdict::Free);
-            look_for_deleted(survey, absolute(path).as_deref(), &mut finding);
-            return finding;
+/// A lock file, and what is known of it.
+struct About(Place, Finding);
+
+impl About {
+    fn path(&self) -> &[u8] {
+        match self.0 {
+            Place::File(path) => path.to_bytes(),
+            Place::Descriptor(_) => b"",
         }
-        Err(reason) => {
-            finding.verdict = Err(reason);
-            return finding;
-        }
-    };
-    let Some(seen) = survey else { return finding };
-    let record = recorded(path);
-    let verdict = holders::verdict(seen, opened.as_fd(), record.as_ref());
-    if matches!(verdict, Verdict::Free) {
-        look_for_deleted(
-            survey,
-            sys::path_of(opened.as_fd()).as_deref(),
-            &mut finding,
-        );
     }
-    if !finding.deleted {
-        finding.verdict = Ok(verdict);
-    }
-    finding.record = record.map(|record| {
-        let holders = match &finding.verdict {
-            Ok(Verdict::Held(holding)) => &holding.holders[..],
-            _ => &[],
-        };
-        let fate = holders::fate(&record, holders);
-        (record, fate)
-    });
-    finding
-}
 
-/// The record, looked at without opening anything that is not a regular file of its length.
-fn recorded(path: &CStr) -> Option<Record> {
-    let state = fs::lstat(path).ok()?;
-    let is_file = FileType::from_raw_mode(state.st_mode) == FileType::RegularFile;
-    if !is_file || usize::try_from(state.st_size) != Ok(record::LENGTH) {
-        return None;
-    }
-    let flags =
-        OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    record::read(&fs::open(path, flags, Mode::empty()).ok()?)
-}
-
-/// A file that is not there has the path that it would have.
-fn absolute(path: &CStr) -> Option<std::path::PathBuf> {
-    let path = Path::new(OsStr::from_bytes(path.to_bytes()));
-    let folder = match path.parent()? {
-        parent if parent.as_os_str().is_empty() => Path::new("."),
-        parent => parent,
-    };
-    Some(folder.canonicalize().ok()?.join(path.file_name()?))
-}
-
-fn look_for_deleted(survey: Option<&Survey>, path: Option<&Path>, finding: &mut Finding<'_>) {
-    let Some(survey) = survey else { return };
-    let place = path.and_then(|path| survey.deleted(path));
-    let opened: Option<OwnedFd> =
-        place.and_then(|place| fs::open(place, sys::LOOK | OFlags::CLOEXEC, Mode::empty()).ok());
-    let Some(opened) = opened else { return };
-    // What it held when it was deleted, it still holds.
-    let record = place.and_then(|place| {
-        record::read(
-            &fs::open(
-                place,
-                OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC,
-                Mode::empty(),
-            )
-            .ok()?,
-        )
-    });
-    let verdict = holders::verdict(survey, opened.as_fd(), record.as_ref());
-    finding.deleted = matches!(verdict, Verdict::Held(_));
-    if finding.deleted {
-        finding.verdict = Ok(verdict);
-    }
-}
-
-impl Finding<'_> {
     fn status(&self) -> u8 {
-        match &self.verdict {
+        match &self.1.verdict {
             Ok(Verdict::Held(_)) => HELD,
             Ok(Verdict::Free) => FREE,
             Ok(Verdict::Unknown) | Err(_) => CANNOT_TELL,
@@ -166,10 +69,10 @@ impl Finding<'_> {
     }
 }
 
-impl Display for Finding<'_> {
+impl Display for About {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}: ", Escaped(self.path.to_bytes()))?;
-        match &self.verdict {
+        write!(out, "{}: ", self.0)?;
+        match &self.1.verdict {
             Ok(Verdict::Held(holding)) => {
                 write!(out, "{}", Sentence(holding))?;
                 match holding.waiters.unwrap_or(0) {
@@ -177,10 +80,10 @@ impl Display for Finding<'_> {
                     1 => out.write_str("; 1 waits")?,
                     count => write!(out, "; {count} wait")?,
                 }
-                if self.deleted {
+                if self.1.deleted {
                     out.write_str("; its lock file was deleted")?;
                 }
-                match &self.record {
+                match &self.1.record {
                     Some((record, fate)) if *fate != Fate::Holds => {
                         write!(
                             out,
@@ -192,8 +95,8 @@ impl Display for Finding<'_> {
                     _ => Ok(()),
                 }
             }
-            Ok(Verdict::Free) => match &self.record {
-                _ if !self.exists => out.write_str("free; there is no such file"),
+            Ok(Verdict::Free) => match &self.1.record {
+                _ if !self.1.exists => out.write_str("free; there is no such file"),
                 None => out.write_str("free; no run is recorded"),
                 Some((record, fate)) => {
                     write!(
@@ -307,7 +210,7 @@ impl Display for For {
     }
 }
 
-impl Finding<'_> {
+impl About {
     /// One JSON object, in a line. The man page documents the fields.
     fn json(&self, out: &mut String) -> fmt::Result {
         let state = match self.status() {
@@ -318,12 +221,12 @@ impl Finding<'_> {
         write!(
             out,
             "{{\"path\":{},\"state\":\"{state}\"",
-            Json(self.path.to_bytes())
+            Json(self.path())
         )?;
         write!(
             out,
             ",\"exists\":{},\"deleted\":{}",
-            self.exists, self.deleted
+            self.1.exists, self.1.deleted
         )?;
         let nothing = Holding {
             holders: Vec::new(),
@@ -331,7 +234,7 @@ impl Finding<'_> {
             since: None,
             waiters: None,
         };
-        let holding = match &self.verdict {
+        let holding = match &self.1.verdict {
             Ok(Verdict::Held(holding)) => holding,
             _ => &nothing,
         };
@@ -352,7 +255,7 @@ impl Finding<'_> {
             Some(count) => write!(out, ",\"waiters\":{count}")?,
             None => out.push_str(",\"waiters\":null"),
         }
-        match &self.record {
+        match &self.1.record {
             Some((record, fate)) => {
                 let fate = match fate {
                     Fate::Holds => "holds",
@@ -370,7 +273,7 @@ impl Finding<'_> {
             }
             None => out.push_str(",\"record\":null"),
         }
-        match &self.verdict {
+        match &self.1.verdict {
             Err(reason) => write!(
                 out,
                 ",\"error\":{}",

@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
+use super::alarm::{LONGEST, set_timer};
 use super::mask::Mask;
 use super::signals::{Disposition, is_pending, send_to_self};
-use super::unix::last_error;
 
 const SIGNAL: libc::c_int = libc::SIGALRM;
 
@@ -23,9 +23,6 @@ const AGAIN: Duration = Duration::from_millis(10);
 
 /// The shortest time of a timer; none at all would turn it off.
 const SHORTEST: Duration = Duration::from_micros(1);
-
-/// The longest time that every system takes: a hundred million seconds (setitimer(2) on the BSDs).
-const LONGEST: Duration = Duration::from_secs(100_000_000);
 
 /// A timer whose signal interrupts a system call. Dropping it puts everything back.
 pub struct Bell {
@@ -151,38 +148,4 @@ impl Drop for Bell {
             let _ = set_timer(left.max(SHORTEST), alarm.interval);
         }
     }
-}
-
-/// Sets the timer, and gives what was left of the old one and its interval.
-fn set_timer(after: Duration, interval: Duration) -> Result<(Duration, Duration), Errno> {
-    let times = libc::itimerval {
-        it_value: timeval(after),
-        it_interval: timeval(interval),
-    };
-    let mut found = libc::itimerval {
-        it_value: timeval(Duration::ZERO),
-        it_interval: timeval(Duration::ZERO),
-    };
-    // SAFETY: `times` is valid, and the old times are written to `found`.
-    let set = unsafe { libc::setitimer(libc::ITIMER_REAL, &times, &mut found) };
-    if set < 0 {
-        Err(last_error())
-    } else {
-        Ok((duration(found.it_value), duration(found.it_interval)))
-    }
-}
-
-fn timeval(time: Duration) -> libc::timeval {
-    let time = time.min(LONGEST);
-    libc::timeval {
-        tv_sec: time.as_secs() as i32 as _,
-        tv_usec: time.subsec_micros() as libc::suseconds_t,
-    }
-}
-
-fn duration(time: libc::timeval) -> Duration {
-    Duration::new(
-        u64::try_from(time.tv_sec).unwrap_or(0),
-        u32::try_from(time.tv_usec).unwrap_or(0) * 1000,
-    )
 }

@@ -18,6 +18,8 @@ use std::time::{Duration, SystemTime};
 
 use rustix::fs::OFlags;
 
+use super::guardian::GUARDIAN;
+
 /// Opens a file to look at and for nothing else: no right to read it is needed, a device does not
 /// notice, and a FIFO does not wait.
 pub const LOOK: OFlags = OFlags::PATH;
@@ -248,6 +250,8 @@ pub struct Process {
     pub is_zombie: bool,
     /// It is stopped, by a signal or a debugger.
     pub is_stopped: bool,
+    /// It is the guardian of a lock, and its parent the command.
+    pub is_guardian: bool,
     /// When it started, to within a hundredth of a second.
     pub started: Option<SystemTime>,
 }
@@ -257,7 +261,9 @@ pub fn process(pid: u32) -> Option<Process> {
     let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
     let stat = String::from_utf8_lossy(&stat);
     // The name in parentheses may hold anything, parentheses too.
-    let mut words = stat.rsplit_once(") ")?.1.split(' ');
+    let (name, rest) = stat.rsplit_once(") ")?;
+    let is_guardian = name.split_once('(')?.1.as_bytes() == GUARDIAN.to_bytes();
+    let mut words = rest.split(' ');
     let state = words.next()?;
     let parent = words.next()?.parse().ok()?;
     let ticks: u64 = words.nth(17)?.parse().ok()?;
@@ -273,6 +279,7 @@ pub fn process(pid: u32) -> Option<Process> {
         parent,
         is_zombie,
         is_stopped,
+        is_guardian,
         started,
     })
 }

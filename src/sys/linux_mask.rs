@@ -19,6 +19,14 @@ impl Mask {
         Mask(change(libc::SIG_BLOCK, &set_of(signals)))
     }
 
+    /// Holds back all signals that can be.
+    pub fn block_all() -> Mask {
+        Mask(change(
+            libc::SIG_SETMASK,
+            &[c_ulong::MAX; 64 / c_ulong::BITS as usize],
+        ))
+    }
+
     /// Lets these signals through.
     pub fn unblock(signals: &[c_int]) -> Mask {
         Mask(change(libc::SIG_UNBLOCK, &set_of(signals)))
@@ -29,6 +37,14 @@ impl Drop for Mask {
     fn drop(&mut self) {
         change(libc::SIG_SETMASK, &self.0);
     }
+}
+
+/// Whether a signal is held back.
+pub fn is_blocked(signal: c_int) -> bool {
+    let mask = change(libc::SIG_BLOCK, &set_of(&[]));
+    mask.iter()
+        .zip(set_of(&[signal]))
+        .any(|(held, word)| held & word != 0)
 }
 
 /// Changes the mask, and gives the one that was.

@@ -5,6 +5,7 @@
 //! no safe call for it.
 #![allow(unsafe_code)]
 
+mod alarm;
 mod arena;
 mod clock;
 mod entry;
@@ -38,13 +39,19 @@ mod ranges;
 #[cfg_attr(not(target_os = "linux"), path = "other_locks.rs")]
 mod locks;
 
+#[cfg_attr(target_os = "linux", path = "linux_guardian.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "kqueue_guardian.rs")]
+mod guardian;
+
+pub use alarm::{AlarmState, alarm_state, ring_alarm};
 pub use bell::Bell;
 pub use clock::local_time;
 pub use entry::Words;
+pub use guardian::start_guardian;
 pub use locks::{LOOK, Sight, Survey, command_line, path_of, process};
 pub use ranges::{HAVE_RANGES, RangeLock, try_range, wait_range};
 pub use signals::unsignalled;
-pub use unix::{callers, execute, move_up};
+pub use unix::{Vectors, callers, environment_with, execute, move_up};
 
 #[cfg(not(any(
     target_os = "linux",

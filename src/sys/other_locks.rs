@@ -1,4 +1,5 @@
-//! Whether a file is locked, where there is no `/proc`: by fcntl(2) with F_GETLK, which takes no lock.
+//! Whether a file is locked, where there is no `/proc`: by fcntl(2) with F_GETLK, which takes no
+//! lock.
 //!
 //! On macOS and the BSDs flock(2) and fcntl(2) locks are kept in one list and exclude each other
 //! (flock(2) of FreeBSD and macOS), so F_GETLK tells of a flock, too. It gives no PID for one (XNU
@@ -85,6 +86,8 @@ pub struct Process {
     pub is_zombie: bool,
     /// It is stopped: unknown, so not said.
     pub is_stopped: bool,
+    /// It is the guardian of a lock: unknown, so not said.
+    pub is_guardian: bool,
     /// When it started: unknown.
     pub started: Option<SystemTime>,
 }
@@ -97,6 +100,7 @@ pub fn process(pid: u32) -> Option<Process> {
         parent: 0,
         is_zombie: false,
         is_stopped: false,
+        is_guardian: false,
         started: None,
     })
 }

@@ -79,7 +79,7 @@ pub fn send_to_self(signal: c_int) {
 }
 
 /// Takes a pending and blocked signal away.
-fn take(signal: c_int) {
+pub fn take(signal: c_int) {
     let mut taken = 0;
     // SAFETY: the set is valid and `taken` is an int to write to; the signal is pending, so this
     // returns at once.

@@ -3,6 +3,7 @@
 use std::ffi::{CStr, c_char};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
 
 use rustix::io::Errno;
 
@@ -39,20 +40,57 @@ pub fn move_up(descriptor: OwnedFd, least: RawFd) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(moved) })
 }
 
-/// execve(2): this process becomes the program at `path`, with the environment as it is. Returns
-/// only the error.
-///
-/// `arguments` are pointers to C strings, the last of them null.
-pub fn execute(path: &CStr, arguments: &[*const c_char]) -> Errno {
-    if arguments.last().is_none_or(|last| !last.is_null()) {
+/// The environment of this process with one variable in place of any of the same name: pointers to
+/// C strings, the last of them null.
+pub fn environment_with(variable: &CStr) -> Vec<*const c_char> {
+    let name = variable
+        .to_bytes()
+        .split_inclusive(|&byte| byte == b'=')
+        .next()
+        .unwrap_or_default();
+    let mut list = Vec::new();
+    // SAFETY: reading a pointer that the C library set before `main` and that nothing here changes.
+    let mut place = unsafe { environ };
+    // A process can be started with no environment at all.
+    while !place.is_null() {
+        // SAFETY: `place` points into the list, at its null pointer at the latest.
+        let entry = unsafe { *place };
+        if entry.is_null() {
+            break;
+        }
+        // SAFETY: the list's entries are C strings that live as long as the process.
+        let text = unsafe { CStr::from_ptr(entry) };
+        if !text.to_bytes().starts_with(name) {
+            list.push(entry);
+        }
+        place = place.wrapping_add(1);
+    }
+    list.extend([variable.as_ptr(), ptr::null()]);
+    list
+}
+
+/// What a program is started with: pointers to C strings, the last of them null.
+#[derive(Clone, Copy)]
+pub struct Vectors<'a> {
+    /// Its name, and its arguments.
+    pub arguments: &'a [*const c_char],
+    /// Its environment, if it is not the one of this process, byte for byte.
+    pub environment: Option<&'a [*const c_char]>,
+}
+
+/// execve(2): this process becomes the program at `path`. Returns only the error.
+pub fn execute(path: &CStr, vectors: Vectors<'_>) -> Errno {
+    // SAFETY: reading a pointer that the C library set before `main` and that nothing here changes.
+    let inherited = unsafe { environ };
+    let ends = |list: &[*const c_char]| list.last().is_some_and(|last| last.is_null());
+    if !ends(vectors.arguments) || !vectors.environment.is_none_or(ends) {
         return Errno::INVAL;
     }
-    // SAFETY: reading a pointer that the C library set before `main` and that nothing here changes.
-    let environment = unsafe { environ };
-    // SAFETY: `path` is a C string; `arguments` ends with a null pointer (looked at above) and all
-    // before it are strings of argv or live in the caller's frame; the environment is the C
-    // library's own list, which ends the same way.
-    unsafe { libc::execve(path.as_ptr(), arguments.as_ptr(), environment) };
+    let environment = vectors.environment.map_or(inherited, <[_]>::as_ptr);
+    // SAFETY: `path` is a C string; the lists end with a null pointer (looked at above; the C
+    // library's own does), and all before it are strings of argv, of the environment, or in the
+    // caller's frame.
+    unsafe { libc::execve(path.as_ptr(), vectors.arguments.as_ptr(), environment) };
     last_error()
 }
 
@@ -69,4 +107,10 @@ pub fn callers(number: RawFd) -> Result<BorrowedFd<'static>, Errno> {
     // SAFETY: it is open, so it is not -1, and nothing in this program closes a descriptor that it
     // has not opened itself.
     Ok(unsafe { BorrowedFd::borrow_raw(number) })
+}
+
+/// Ends this process at once, with nothing flushed and nobody told: the end of a guardian.
+pub fn end() -> ! {
+    // SAFETY: _exit(2) touches no memory.
+    unsafe { libc::_exit(0) }
 }

@@ -1,0 +1,30 @@
+//! `--close`: the command gets no lock descriptor, and a guardian holds the lock as long as the
+//! command's process lives. Prints nothing.
+
+use std::os::fd::AsFd;
+
+use rustix::io::{FdFlags, fcntl_setfd};
+
+use crate::acquire::Held;
+use crate::outcome::Error;
+use crate::request::Keeper;
+use crate::sys;
+
+/// Posts a guardian over a lock that is not the command's to keep, and has exec take the lock's
+/// descriptor away from the command.
+///
+/// Until exec, we hold the lock as well, and from the guardian's first word on it does: there is no
+/// moment at which nobody does. If exec fails, our process ends, and so does the guardian.
+///
+/// # Errors
+///
+/// [`Error::Guardian`]; nothing is left then.
+pub fn post(held: &Held, keeper: Keeper) -> Result<(), Error> {
+    if keeper == Keeper::Command {
+        return Ok(());
+    }
+    let file = held.file();
+    let posted =
+        fcntl_setfd(file, FdFlags::CLOEXEC).and_then(|()| sys::start_guardian(file.as_fd()));
+    posted.map_err(|reason| Error::Guardian(file.place(), reason))
+}

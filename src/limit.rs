@@ -1,0 +1,36 @@
+//! `--max-runtime`: the kernel sends SIGALRM to the command's process, with nobody waiting.
+//!
+//! An interval timer survives exec (execve(2), setitimer(2)), and the default disposition of
+//! SIGALRM ends the process. So nothing has to stay behind to watch.
+
+use std::time::Duration;
+
+use crate::outcome::Error;
+use crate::sys;
+
+/// A bound on the run that can be set: SIGALRM will arrive.
+pub struct Limit(Duration);
+
+impl Limit {
+    /// Looks whether SIGALRM can reach the command, before anything is done.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MaxRuntime`] where it is ignored or blocked, which the command would inherit.
+    pub fn new(time: Duration) -> Result<Limit, Error> {
+        match sys::alarm_state() {
+            sys::AlarmState::Ignored => Err(Error::MaxRuntime("SIGALRM is ignored here")),
+            sys::AlarmState::Blocked => Err(Error::MaxRuntime("SIGALRM is blocked here")),
+            sys::AlarmState::Rings => Ok(Limit(time)),
+        }
+    }
+
+    /// Sets it going. A timer of the caller's that rings earlier is left.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MaxRuntime`].
+    pub fn start(&self) -> Result<(), Error> {
+        sys::ring_alarm(self.0).map_err(|_| Error::MaxRuntime("the timer cannot be set"))
+    }
+}

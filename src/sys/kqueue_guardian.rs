@@ -1,0 +1,135 @@
+//! The process that holds a lock for as long as another process lives: two forks and a kqueue. Only
+//! type-checked, never run.
+
+use std::mem::forget;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::ptr;
+
+use rustix::event::kqueue::{Event, EventFilter, EventFlags, ProcessEvents, kevent, kqueue};
+use rustix::io::{self, Errno};
+use rustix::pipe::pipe;
+use rustix::process::{Pid, WaitOptions, chdir, getpid, setsid, waitpid};
+use rustix::stdio;
+
+use super::mask::Mask;
+use super::signals::{is_pending, take};
+use super::unix::{end, last_error};
+
+/// Starts a guardian: a process that has this lock's descriptor and none but that, and ends when
+/// the kernel says that our process, whatever it has become by then, has ended. Returns when the
+/// guardian watches.
+///
+/// It is forked twice: its parent ends at once and is waited for here, so that init has it and no
+/// wait(2) of the command sees it. (Where the command is init, or has made itself its descendants'
+/// reaper, as FreeBSD's procctl(2) can, it does.) It has its own session, `/` as its directory, and
+/// blocks every signal that can be blocked.
+///
+/// # Errors
+///
+/// Of pipe(2), fork(2), kevent(2) and the rest; no guardian is left then.
+pub fn start_guardian(lock: BorrowedFd<'_>) -> Result<(), Errno> {
+    let ward = getpid();
+    let (reader, writer) = pipe()?;
+    io::fcntl_setfd(&reader, io::FdFlags::CLOEXEC)?;
+    let sigchld_before = is_pending(libc::SIGCHLD);
+    let mask = Mask::block_all();
+    let Some(child) = fork()? else {
+        if let Ok(None) = fork() {
+            let reason = stand_guard(lock, ward, &writer);
+            let _ = io::write(&writer, &reason.raw_os_error().to_ne_bytes());
+        }
+        end();
+    };
+    // ECHILD where SIGCHLD is ignored: then it is gone, too.
+    let _ = io::retry_on_intr(|| waitpid(Some(child), WaitOptions::empty()));
+    if !sigchld_before && is_pending(libc::SIGCHLD) {
+        take(libc::SIGCHLD);
+    }
+    drop(mask);
+    drop(writer);
+    let mut answer = [0; WORD];
+    match io::retry_on_intr(|| io::read(&reader, &mut answer))? {
+        WORD if answer == READY => Ok(()),
+        WORD => Err(Errno::from_raw_os_error(i32::from_ne_bytes(answer))),
+        _ => Err(Errno::CHILD),
+    }
+}
+
+/// A word from the guardian: the number of an error, or none.
+const WORD: usize = size_of::<i32>();
+const READY: [u8; WORD] = [0; WORD];
+
+/// In the guardian. Returns only an error, and before anybody relies on it.
+fn stand_guard(lock: BorrowedFd<'_>, ward: Pid, writer: &OwnedFd) -> Errno {
+    let queue = match prepare(lock, ward, writer) {
+        Ok(queue) => queue,
+        Err(reason) => return reason,
+    };
+    loop {
+        let mut event = Vec::with_capacity(1);
+        // SAFETY: no change is registered, so no descriptor in one can be closed too early.
+        if unsafe {
+            kevent(
+                &queue,
+                &[],
+                rustix::buffer::spare_capacity(&mut event),
+                None,
+            )
+        } == Ok(1)
+        {
+            end();
+        }
+    }
+}
+
+/// Leaves the caller's descriptors, session and directory behind, watches, and says that it does.
+fn prepare(lock: BorrowedFd<'_>, ward: Pid, writer: &OwnedFd) -> Result<OwnedFd, Errno> {
+    let lock = io::fcntl_dupfd_cloexec(lock, 10)?;
+    let writer = io::fcntl_dupfd_cloexec(writer, 10)?;
+    stdio::dup2_stdin(&lock)?;
+    stdio::dup2_stderr(&writer)?;
+    let queue = kqueue()?;
+    stdio::dup2_stdout(&queue)?;
+    close_all_but_standard();
+    forget((lock, writer, queue));
+    setsid()?;
+    chdir(c"/")?;
+    let queue = io::dup(stdio::stdout())?;
+    let filter = EventFilter::Proc {
+        pid: ward,
+        flags: ProcessEvents::EXIT,
+    };
+    let watch = Event::new(filter, EventFlags::ADD, ptr::null_mut());
+    let mut none: [std::mem::MaybeUninit<Event>; 0] = [];
+    // SAFETY: the change is about a process and not about a descriptor.
+    unsafe { kevent(&queue, &[watch], &mut none, None) }?;
+    io::write(stdio::stderr(), &READY)?;
+    // The caller of the command may read its stderr to the end.
+    stdio::dup2_stderr(stdio::stdin())?;
+    Ok(queue)
+}
+
+/// fork(2). Nothing in the child.
+fn fork() -> Result<Option<Pid>, Errno> {
+    // SAFETY: this process has one thread, so the child's copy has no lock that another thread
+    // held.
+    let child = unsafe { libc::fork() };
+    if child < 0 {
+        Err(last_error())
+    } else {
+        Ok(Pid::from_raw(child))
+    }
+}
+
+/// Closes every descriptor from 3 up to the limit of this process, above which none can have been
+/// made since the limit was set.
+fn close_all_but_standard() {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let limit = limit
+        .and_then(|limit| i32::try_from(limit).ok())
+        .unwrap_or(1 << 16);
+    for number in 3..limit {
+        // SAFETY: nothing in this process uses a descriptor from 3 up after this.
+        unsafe { libc::close(number) };
+    }
+}
