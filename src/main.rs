@@ -25,6 +25,7 @@ mod holders;
 mod limit;
 mod lockfile;
 mod log;
+mod manner;
 mod number;
 mod outcome;
 mod record;
@@ -42,7 +43,8 @@ use exec::Surroundings;
 use limit::Limit;
 use lockfile::{Access, LockFile};
 use log::Log;
-use outcome::{Answer, Error, Manner, Notice, Outcome};
+use manner::{Manner, Notice};
+use outcome::{Answer, Error, Outcome};
 use request::{Api, Place, Request, Run, Terms};
 use sys::Words;
 

@@ -4,46 +4,18 @@
 use std::borrow::Cow;
 use std::ffi::{CStr, OsString};
 use std::fmt::{self, Display};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
 use crate::acquire::Busy;
 use crate::dialect::Dialect;
 use crate::escape::Escaped;
-use crate::exec;
-use crate::holders::{self, Holding};
 use crate::log::Log;
-use crate::request::{Command, Place};
-use crate::status::By;
-use crate::sys::{self, Survey};
-use crate::time::{self, Elapsed};
-
-/// How this run speaks.
-#[derive(Clone, Copy)]
-pub struct Manner {
-    /// As which tool.
-    pub dialect: Dialect,
-    /// How much.
-    pub voice: Voice,
-    /// The exit status if the lock is taken.
-    pub conflict: u8,
-    /// For how long the lock may be held before a conflict is told in any case.
-    pub alarm: Option<Duration>,
-}
-
-/// How much to say.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Voice {
-    /// Errors only.
-    Quiet,
-    /// Errors, and a conflict where a person looks.
-    Normal,
-    /// All that happens.
-    Verbose,
-}
+use crate::manner::Manner;
+use crate::request::Place;
+use crate::sys;
 
 /// An end without an error in which no command was run.
 pub enum Outcome {
@@ -93,20 +65,6 @@ pub enum Error {
     Output(Errno),
     /// Standard output cannot be written.
     Print(Errno),
-}
-
-/// Something that happens on the way to the command.
-pub enum Notice {
-    /// The PID cannot be written into the lock file.
-    NoRecord(Place, Errno),
-    /// The process that the record names still runs, although the lock was free.
-    LetGo(Place, u32),
-    /// The lock is held and the command comes next.
-    Starting(Place, Command, Option<Instant>),
-    /// The lock is held and there is no command.
-    Locked(Place, Option<Instant>),
-    /// The lock was dropped.
-    Unlocked(Place, Option<Instant>),
 }
 
 /// Every exit status of our own, for people. [`Error::status`] is the same for the program.
@@ -249,51 +207,6 @@ impl Display for Error {
     }
 }
 
-impl Display for Notice {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Notice::NoRecord(place, reason) => {
-                write!(
-                    out,
-                    "cannot write the PID into {place}: {}; running all the same",
-                    Reason(*reason)
-                )
-            }
-            Notice::LetGo(place, pid) => {
-                write!(
-                    out,
-                    "{place} was free, but PID {pid} of its record still runs; perhaps that command closed \
-                     the lock's descriptor, as sudo and ssh do: see --close"
-                )
-            }
-            Notice::Starting(place, command, _) => {
-                write!(
-                    out,
-                    "{place} locked by PID {}; starting {command}",
-                    std::process::id()
-                )
-            }
-            Notice::Locked(place, _) => write!(out, "{place} locked"),
-            Notice::Unlocked(place, _) => write!(out, "{place} unlocked"),
-        }
-    }
-}
-
-impl Display for Command {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Command::Words(name, words) => {
-                write!(out, "{}", shown(name))?;
-                words
-                    .from(1)
-                    .iter()
-                    .try_for_each(|word| write!(out, " {}", shown(word)))
-            }
-            Command::Line(line) => write!(out, "{}", shown(line)),
-        }
-    }
-}
-
 fn shown(bytes: &CStr) -> Escaped<'_> {
     Escaped(bytes.to_bytes())
 }
@@ -316,7 +229,13 @@ pub fn report(dialect: Dialect, result: Result<Outcome, Error>) -> u8 {
     match result.and_then(finish) {
         Ok(status) => status,
         Err(error) => {
-            say(dialect, &error);
+            match (dialect, &error) {
+                // flock's own words, which its tests know.
+                (Dialect::Flock, Error::Lock(Place::Descriptor(number), reason)) => {
+                    say(dialect, &format_args!("{number}: {}", Reason(*reason)));
+                }
+                _ => say(dialect, &error),
+            }
             error.status(dialect)
         }
     }
@@ -327,150 +246,25 @@ fn finish(outcome: Outcome) -> Result<u8, Error> {
         Outcome::Told(answer) => print(&answer.text).map(|()| answer.status),
         Outcome::Done => Ok(0),
         Outcome::Busy(busy, manner, log) => {
-            match manner.dialect {
-                Dialect::Flock => manner.tell_conflict_as_flock(&busy),
-                Dialect::Nonoverlap => manner.tell_conflict(&busy, log.as_ref()),
-            }
+            manner.refuse(&busy, log.as_ref());
             Ok(manner.conflict)
         }
     }
 }
 
-impl Manner {
-    /// The time, if it will be told how long the lock took.
-    pub fn watch(self) -> Option<Instant> {
-        let tells = self.dialect == Dialect::Flock && self.voice == Voice::Verbose;
-        tells.then(Instant::now)
-    }
-
-    /// Says it, if that much was asked for. A log is told of every start, and of every warning.
-    pub fn tell(self, log: Option<&Log>, notice: &Notice) {
-        if let (Some(log), Notice::Starting(..) | Notice::LetGo(..)) = (log, notice) {
-            log.line(notice);
-        }
-        match (self.voice, self.dialect, notice) {
-            (Voice::Verbose, Dialect::Flock, _) => tell_as_flock(notice),
-            (Voice::Verbose, Dialect::Nonoverlap, _) | (Voice::Normal, _, Notice::LetGo(..)) => {
-                say(self.dialect, notice);
-            }
-            _ => {}
-        }
-    }
-
-    /// Cron mails what a job prints, so a conflict is silent unless a person looks, or the lock has
-    /// been held for too long. Who holds it is only looked for if it will be told.
-    fn tell_conflict(self, busy: &[Busy], log: Option<&Log>) {
-        let speaks = match self.voice {
-            Voice::Quiet => false,
-            Voice::Normal => io::stderr().is_terminal(),
-            Voice::Verbose => true,
-        };
-        if !speaks && log.is_none() && self.alarm.is_none() {
-            return;
-        }
-        let conflict = Conflict::over(busy, self.alarm);
-        if speaks || conflict.is_alarm {
-            say(self.dialect, &conflict);
-        }
-        if let Some(log) = log {
-            log.line(&conflict);
-        }
-    }
-
-    fn tell_conflict_as_flock(self, busy: &[Busy]) {
-        match (self.voice, busy.iter().any(|busy| busy.waited)) {
-            (Voice::Verbose, true) => say(self.dialect, &"timeout while waiting to get lock"),
-            (Voice::Verbose, false) => say(self.dialect, &"failed to get lock"),
-            _ => {}
-        }
-    }
-}
-
-/// A refusal, with what is known of who is in the way: of one lock, or of that of each slot.
-struct Conflict {
-    locks: Vec<(Place, Option<Holding>)>,
-    alarm: Option<Duration>,
-    /// All locks are known to have been held for longer than the alarm allows.
-    is_alarm: bool,
-}
-
-impl Conflict {
-    fn over(busy: &[Busy], alarm: Option<Duration>) -> Conflict {
-        let survey = Survey::take().ok();
-        let locks: Vec<_> = busy
-            .iter()
-            .map(|busy| {
-                (
-                    busy.place,
-                    holders::find(survey.as_ref(), busy.place).holding(),
-                )
-            })
-            .collect();
-        let is_too_old = |limit: Duration, holding: &Option<Holding>| {
-            let start = holding.as_ref().and_then(|holding| holding.since);
-            start.is_some_and(|start| time::since(start) > limit)
-        };
-        let all_too_old = |limit| locks.iter().all(|(_, holding)| is_too_old(limit, holding));
-        let is_alarm = alarm.is_some_and(all_too_old);
-        Conflict {
-            locks,
-            alarm,
-            is_alarm,
-        }
-    }
-}
-
-impl Display for Conflict {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, (place, holding)) in self.locks.iter().enumerate() {
-            let comma = if index == 0 { "" } else { ", " };
-            write!(out, "{comma}{place} is held")?;
-            if let Some(holding) = holding {
-                write!(out, " {}", By(holding))?;
-            }
-        }
-        if let (Some(alarm), true) = (self.alarm, self.is_alarm) {
-            write!(out, ", longer than {}", Elapsed(alarm))?;
-        }
-        out.write_str("; not started")
-    }
-}
-
-/// The lines that `flock --verbose` prints, where it prints them. Nobody may be there to read them;
-/// that is no reason not to run.
-fn tell_as_flock(notice: &Notice) {
-    let name = Dialect::Flock.name();
-    let took = |start: &Option<Instant>| {
-        let time = start.map(|start| start.elapsed()).unwrap_or_default();
-        format!(
-            "{name}: getting lock took {}.{:06} seconds\n",
-            time.as_secs(),
-            time.subsec_micros()
-        )
-    };
-    let lines = match notice {
-        Notice::NoRecord(..) | Notice::LetGo(..) => return,
-        Notice::Locked(_, start) | Notice::Unlocked(_, start) => took(start),
-        Notice::Starting(_, command, start) => {
-            let program = exec::program(*command);
-            format!(
-                "{}{name}: executing {}\n",
-                took(start),
-                program.to_string_lossy()
-            )
-        }
-    };
-    let _ = sys::unsignalled(|| print(&lines));
-}
-
 /// One line on stderr, in one write(2), so that lines of several processes do not mix. Where nobody
 /// can hear it, that is no reason to change what is done.
-fn say(dialect: Dialect, line: &dyn Display) {
+pub fn say(dialect: Dialect, line: &dyn Display) {
     let line = format!("{}: {line}\n", dialect.name());
     let _ = sys::unsignalled(|| io::stderr().write_all(line.as_bytes()));
 }
 
-fn print(text: &str) -> Result<(), Error> {
+/// Text on stdout, unbuffered.
+///
+/// # Errors
+///
+/// [`Error::Print`].
+pub fn print(text: &str) -> Result<(), Error> {
     let mut rest = text.as_bytes();
     while !rest.is_empty() {
         let stdout = rustix::stdio::stdout();

@@ -14,7 +14,8 @@ use crate::escape::Escaped;
 use crate::flags::{self, Opt};
 use crate::help::Page;
 use crate::lockfile::Access;
-use crate::outcome::{Error, Manner};
+use crate::manner::Manner;
+use crate::outcome::Error;
 use crate::sys::Words;
 use crate::wishes::{Wishes, asks_for_shell, usage};
 
@@ -169,6 +170,21 @@ impl Display for Place {
         match self {
             Place::File(path) => write!(out, "{}", Escaped(path.to_bytes())),
             Place::Descriptor(number) => write!(out, "descriptor {number}"),
+        }
+    }
+}
+
+impl Display for Command {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Command::Words(name, words) => {
+                write!(out, "{}", Escaped(name.to_bytes()))?;
+                words
+                    .from(1)
+                    .iter()
+                    .try_for_each(|word| write!(out, " {}", Escaped(word.to_bytes())))
+            }
+            Command::Line(line) => write!(out, "{}", Escaped(line.to_bytes())),
         }
     }
 }

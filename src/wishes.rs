@@ -10,8 +10,9 @@ use lexopt::Parser;
 
 use crate::dialect::Dialect;
 use crate::flags::{self, Opt};
+use crate::manner::{Manner, Voice};
 use crate::number;
-use crate::outcome::{Error, Manner, Voice};
+use crate::outcome::Error;
 use crate::request::{
     Api, Command, Form, Keeper, Kind, Patience, Place, Request, Run, Status, Terms,
 };

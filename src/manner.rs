@@ -1,0 +1,224 @@
+//! How a run speaks of what happens on its way: how much, as which tool, and to whom. The words of an
+//! end are in `outcome.rs`, and so is the writing itself.
+
+use std::fmt::{self, Display};
+use std::io::{self, IsTerminal};
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+
+use crate::acquire::Busy;
+use crate::dialect::Dialect;
+use crate::exec;
+use crate::holders::{self, Holding};
+use crate::log::Log;
+use crate::outcome::{self, Reason};
+use crate::request::{Command, Place};
+use crate::status::By;
+use crate::sys::{self, Survey};
+use crate::time::{self, Elapsed};
+
+/// How this run speaks.
+#[derive(Clone, Copy)]
+pub struct Manner {
+    /// As which tool.
+    pub dialect: Dialect,
+    /// How much.
+    pub voice: Voice,
+    /// The exit status if the lock is taken.
+    pub conflict: u8,
+    /// For how long the lock may be held before a conflict is told in any case.
+    pub alarm: Option<Duration>,
+}
+
+/// How much to say.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Voice {
+    /// Errors only.
+    Quiet,
+    /// Errors, and a conflict where a person looks.
+    Normal,
+    /// All that happens.
+    Verbose,
+}
+
+/// Something that happens on the way to the command.
+pub enum Notice {
+    /// The PID cannot be written into the lock file.
+    NoRecord(Place, Errno),
+    /// The process that the record names still runs, although the lock was free.
+    LetGo(Place, u32),
+    /// The lock is held and the command comes next.
+    Starting(Place, Command, Option<Instant>),
+    /// The lock is held and there is no command.
+    Locked(Place, Option<Instant>),
+    /// The lock was dropped.
+    Unlocked(Place, Option<Instant>),
+}
+
+impl Manner {
+    /// The time, if it will be told how long the lock took.
+    pub fn watch(self) -> Option<Instant> {
+        let tells = self.dialect == Dialect::Flock && self.voice == Voice::Verbose;
+        tells.then(Instant::now)
+    }
+
+    /// Says it, if that much was asked for. A log is told of every start, and of every warning.
+    pub fn tell(self, log: Option<&Log>, notice: &Notice) {
+        if let (Some(log), Notice::Starting(..) | Notice::LetGo(..)) = (log, notice) {
+            log.line(notice);
+        }
+        match (self.voice, self.dialect, notice) {
+            (Voice::Verbose, Dialect::Flock, _) => tell_as_flock(notice),
+            (Voice::Verbose, Dialect::Nonoverlap, _) | (Voice::Normal, _, Notice::LetGo(..)) => {
+                outcome::say(self.dialect, notice);
+            }
+            _ => {}
+        }
+    }
+
+    /// Says that nothing was started, and who is in the way.
+    pub fn refuse(self, busy: &[Busy], log: Option<&Log>) {
+        match self.dialect {
+            Dialect::Nonoverlap => self.tell_conflict(busy, log),
+            Dialect::Flock => self.tell_conflict_as_flock(busy),
+        }
+    }
+
+    /// Cron mails what a job prints, so a conflict is silent unless a person looks, or the lock has
+    /// been held for too long. Who holds it is only looked for if it will be told.
+    fn tell_conflict(self, busy: &[Busy], log: Option<&Log>) {
+        let speaks = match self.voice {
+            Voice::Quiet => false,
+            Voice::Normal => io::stderr().is_terminal(),
+            Voice::Verbose => true,
+        };
+        if !speaks && log.is_none() && self.alarm.is_none() {
+            return;
+        }
+        let conflict = Conflict::over(busy, self.alarm);
+        if speaks || conflict.is_alarm {
+            outcome::say(self.dialect, &conflict);
+        }
+        if let Some(log) = log {
+            log.line(&conflict);
+        }
+    }
+
+    fn tell_conflict_as_flock(self, busy: &[Busy]) {
+        match (self.voice, busy.iter().any(|busy| busy.waited)) {
+            (Voice::Verbose, true) => {
+                outcome::say(self.dialect, &"timeout while waiting to get lock")
+            }
+            (Voice::Verbose, false) => outcome::say(self.dialect, &"failed to get lock"),
+            _ => {}
+        }
+    }
+}
+
+/// A refusal, with what is known of who is in the way: of one lock, or of that of each slot.
+struct Conflict {
+    locks: Vec<(Place, Option<Holding>)>,
+    alarm: Option<Duration>,
+    /// All locks are known to have been held for longer than the alarm allows.
+    is_alarm: bool,
+}
+
+impl Conflict {
+    fn over(busy: &[Busy], alarm: Option<Duration>) -> Conflict {
+        let survey = Survey::take().ok();
+        let locks: Vec<_> = busy
+            .iter()
+            .map(|busy| {
+                (
+                    busy.place,
+                    holders::find(survey.as_ref(), busy.place).holding(),
+                )
+            })
+            .collect();
+        let is_too_old = |limit: Duration, holding: &Option<Holding>| {
+            let start = holding.as_ref().and_then(|holding| holding.since);
+            start.is_some_and(|start| time::since(start) > limit)
+        };
+        let all_too_old = |limit| locks.iter().all(|(_, holding)| is_too_old(limit, holding));
+        let is_alarm = alarm.is_some_and(all_too_old);
+        Conflict {
+            locks,
+            alarm,
+            is_alarm,
+        }
+    }
+}
+
+impl Display for Conflict {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (place, holding)) in self.locks.iter().enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            write!(out, "{comma}{place} is held")?;
+            if let Some(holding) = holding {
+                write!(out, " {}", By(holding))?;
+            }
+        }
+        if let (Some(alarm), true) = (self.alarm, self.is_alarm) {
+            write!(out, ", longer than {}", Elapsed(alarm))?;
+        }
+        out.write_str("; not started")
+    }
+}
+
+/// The lines that `flock --verbose` prints, where it prints them. Nobody may be there to read them;
+/// that is no reason not to run.
+fn tell_as_flock(notice: &Notice) {
+    let name = Dialect::Flock.name();
+    let took = |start: &Option<Instant>| {
+        let time = start.map(|start| start.elapsed()).unwrap_or_default();
+        format!(
+            "{name}: getting lock took {}.{:06} seconds\n",
+            time.as_secs(),
+            time.subsec_micros()
+        )
+    };
+    let lines = match notice {
+        Notice::NoRecord(..) | Notice::LetGo(..) => return,
+        Notice::Locked(_, start) | Notice::Unlocked(_, start) => took(start),
+        Notice::Starting(_, command, start) => {
+            let program = exec::program(*command);
+            format!(
+                "{}{name}: executing {}\n",
+                took(start),
+                program.to_string_lossy()
+            )
+        }
+    };
+    let _ = sys::unsignalled(|| outcome::print(&lines));
+}
+
+impl Display for Notice {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Notice::NoRecord(place, reason) => {
+                write!(
+                    out,
+                    "cannot write the PID into {place}: {}; running all the same",
+                    Reason(*reason)
+                )
+            }
+            Notice::LetGo(place, pid) => {
+                write!(
+                    out,
+                    "{place} was free, but PID {pid} of its record still runs; perhaps that command closed \
+                     the lock's descriptor, as sudo and ssh do: see --close"
+                )
+            }
+            Notice::Starting(place, command, _) => {
+                write!(
+                    out,
+                    "{place} locked by PID {}; starting {command}",
+                    std::process::id()
+                )
+            }
+            Notice::Locked(place, _) => write!(out, "{place} locked"),
+            Notice::Unlocked(place, _) => write!(out, "{place} unlocked"),
+        }
+    }
+}
