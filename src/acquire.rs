@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
 use fd_lock::RwLock;
-use rustix::fs::{FlockOperation, Stat, flock};
+use rustix::fs::{FileType, FlockOperation, Stat, flock};
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::lockfile::{LockFile, TRIES};
@@ -89,7 +89,7 @@ pub fn acquire(mut file: LockFile, terms: &Terms) -> Result<Attempt, Error> {
         // A lock file that is new or empty may stand where somebody deleted the one that a running
         // job holds. Then that one is the file to lock: taken now, or waited for; and after it the
         // one that the path names.
-        if state.st_size == 0 && !mem::replace(&mut looked_for_deleted, true) {
+        if is_new(&state) && !mem::replace(&mut looked_for_deleted, true) {
             if let Some(deleted) = file.deleted_namesake() {
                 file = deleted;
                 continue;
@@ -98,6 +98,11 @@ pub fn acquire(mut file: LockFile, terms: &Terms) -> Result<Attempt, Error> {
         return Ok(Attempt::Held(Held { file, state }));
     }
     Err(Error::Replaced(file.place()))
+}
+
+/// Whether nobody has written into it yet.
+fn is_new(state: &Stat) -> bool {
+    FileType::from_raw_mode(state.st_mode) == FileType::RegularFile && state.st_size == 0
 }
 
 /// Drops the lock of a descriptor, which all processes that share it have in common.

@@ -84,6 +84,15 @@ pub struct Finding {
 }
 
 impl Finding {
+    fn of(verdict: Result<Verdict, Errno>) -> Finding {
+        Finding {
+            verdict,
+            exists: true,
+            deleted: false,
+            record: None,
+        }
+    }
+
     /// The holding, if the lock is held.
     pub fn holding(self) -> Option<Holding> {
         match self.verdict {
@@ -95,41 +104,32 @@ impl Finding {
 
 /// Looks at one lock. Without a survey, all that can be told is whether there is a file.
 pub fn find(survey: Option<&Survey>, place: Place) -> Finding {
-    let found = match place {
+    let path = match place {
+        Place::File(path) => path,
         Place::Descriptor(number) => {
-            sys::callers(number).map(|descriptor| look(survey, descriptor, None))
+            let descriptor = sys::callers(number);
+            return descriptor.map_or_else(
+                |reason| Finding::of(Err(reason)),
+                |it| look(survey, it, None),
+            );
         }
-        Place::File(path) => open_to_look(path).map(|file| {
+    };
+    match open_to_look(path) {
+        Ok(file) => {
             let finding = look(survey, file.as_fd(), recorded(path));
             match finding.verdict {
-                Ok(Verdict::Free) => sys::path_of(file.as_fd())
-                    .and_then(|path| look_for_deleted(survey?, &path))
-                    .unwrap_or(finding),
+                Ok(Verdict::Free) => deleted(survey, sys::path_of(file.as_fd())).unwrap_or(finding),
                 _ => finding,
             }
-        }),
-    };
-    match (found, place) {
-        (Ok(finding), _) => finding,
-        (Err(Errno::NOENT), Place::File(path)) => {
-            let deleted = absolute(path).and_then(|path| look_for_deleted(survey?, &path));
-            let nothing = Finding {
-                verdict: Ok(Verdict::Free),
-                exists: false,
-                deleted: false,
-                record: None,
-            };
-            deleted.map_or(nothing, |deleted| Finding {
-                exists: false,
-                ..deleted
-            })
         }
-        (Err(reason), _) => Finding {
-            verdict: Err(reason),
-            exists: true,
-            deleted: false,
-            record: None,
-        },
+        Err(Errno::NOENT) => {
+            let finding = deleted(survey, absolute(path)).unwrap_or(Finding::of(Ok(Verdict::Free)));
+            Finding {
+                exists: false,
+                ..finding
+            }
+        }
+        Err(reason) => Finding::of(Err(reason)),
     }
 }
 
@@ -148,23 +148,21 @@ fn look(survey: Option<&Survey>, file: BorrowedFd<'_>, record: Option<Record>) -
         (record, fate)
     });
     Finding {
-        verdict: Ok(verdict),
-        exists: true,
-        deleted: false,
         record,
+        ..Finding::of(Ok(verdict))
     }
 }
 
 /// The lock on a deleted file that had this path, if somebody has it.
-fn look_for_deleted(survey: &Survey, path: &Path) -> Option<Finding> {
-    let place = survey.deleted(path)?;
+fn deleted(survey: Option<&Survey>, path: Option<PathBuf>) -> Option<Finding> {
+    let survey = survey?;
+    let place = survey.deleted(&path?)?;
     let file = open_to_look(place).ok()?;
     // What it held when it was deleted, it still holds.
-    let record = fs::open(place, CAREFUL | OFlags::RDONLY, Mode::empty())
-        .ok()
-        .and_then(record::read);
-    let finding = look(Some(survey), file.as_fd(), record);
-    matches!(finding.verdict, Ok(Verdict::Held(_))).then_some(Finding {
+    let content = fs::open(place, CAREFUL | OFlags::RDONLY, Mode::empty()).ok();
+    let finding = look(Some(survey), file.as_fd(), content.and_then(record::read));
+    let is_held = matches!(finding.verdict, Ok(Verdict::Held(_)));
+    is_held.then_some(Finding {
         deleted: true,
         ..finding
     })
@@ -180,13 +178,10 @@ fn recorded(path: &CStr) -> Option<Record> {
     if !record::could_hold_one(&state) {
         return None;
     }
-    fs::open(
-        path,
-        CAREFUL | OFlags::RDONLY | OFlags::NOFOLLOW,
-        Mode::empty(),
-    )
-    .ok()
-    .and_then(record::read)
+    let flags = CAREFUL | OFlags::RDONLY | OFlags::NOFOLLOW;
+    fs::open(path, flags, Mode::empty())
+        .ok()
+        .and_then(record::read)
 }
 
 /// The path that a file would have that is not there.
@@ -204,15 +199,9 @@ fn holding(sight: Sight, record: Option<&Record>) -> Holding {
     if confirmed.is_empty() {
         // Nobody can be looked into. But a process that the kernel says took the lock, and that has
         // written the record, is a run.
-        let writer = record
-            .filter(|record| fate(record, &[]) == Fate::Runs)
-            .map(|record| record.pid);
-        confirmed = sight
-            .takers
-            .iter()
-            .copied()
-            .filter(|&taker| writer == Some(taker))
-            .collect();
+        let writer = record.filter(|record| fate(record, &[]) == Fate::Runs);
+        let is_writer = |taker: &&u32| writer.is_some_and(|record| record.pid == **taker);
+        confirmed.extend(sight.takers.iter().filter(is_writer));
     }
     // A guardian holds it for its parent, which is the command.
     for pid in &mut confirmed {
@@ -225,13 +214,11 @@ fn holding(sight: Sight, record: Option<&Record>) -> Holding {
     let holders: Vec<_> = confirmed.into_iter().map(look_up).collect();
     let mut takers = Vec::new();
     if holders.is_empty() {
-        takers.extend(
-            sight
-                .takers
-                .into_iter()
-                .filter(|&pid| sys::process(pid).is_some())
-                .map(look_up),
-        );
+        let alive = sight
+            .takers
+            .into_iter()
+            .filter(|&pid| sys::process(pid).is_some());
+        takers.extend(alive.map(look_up));
     }
     let since = since(&holders, record);
     Holding {

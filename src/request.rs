@@ -221,7 +221,7 @@ pub fn read(words: Words, dialect: Dialect) -> Result<Request, Error> {
             Opt::Help => return Ok(Request::Show(Page::Help(dialect))),
             Opt::Version => return Ok(Request::Show(Page::Version(dialect))),
             // Behind `--fd FD` it stands where the command would.
-            Opt::Command if wishes.name_descriptor() => {
+            Opt::Command if wishes.names_descriptor() => {
                 let index = reach - left(&mut parser)? - 1;
                 if given.get(index).is_some_and(asks_for_shell) {
                     break index;

@@ -98,7 +98,7 @@ impl Wishes {
     }
 
     /// Whether a descriptor was named, so that no lock file comes before the command.
-    pub fn name_descriptor(&self) -> bool {
+    pub fn names_descriptor(&self) -> bool {
         self.descriptor.is_some()
     }
 
