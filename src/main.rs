@@ -8,6 +8,27 @@
 //!
 //! Each arrow is a function in the file of that name, and each noun is a type that only the step
 //! before can make. This file is the order of the steps and nothing else.
+//!
+//! The system calls of a run, on a lock file that has a record, and why each is there. The test
+//! `budget.rs` holds the list.
+//!
+//! | call | where | why |
+//! |---|---|---|
+//! | open | lockfile | without O_CREAT: there is a lock file as a rule, and a link is not followed |
+//! | fcntl | lockfile | to a descriptor that scripts leave alone |
+//! | close | lockfile | the number that open gave |
+//! | flock | acquire | decides who runs |
+//! | fstat | acquire | which file is locked |
+//! | lstat | acquire | which file the path names: the same? |
+//! | pread | record | is it a record, which alone may be written over? |
+//! | getrlimit | record | a record that does not fit would bring SIGXFSZ |
+//! | open | record | for writing, and for this moment only: the lock's own descriptor never is |
+//! | fstat | record | still the locked file? |
+//! | getpid | record | |
+//! | pwrite | record | |
+//! | close | record | the command gets one descriptor, not two |
+//! | kill | holders | does the process of the last record still run, without its lock? |
+//! | execve | exec | |
 
 // Rust's own start-up would ignore SIGPIPE, install two signal handlers and poll three descriptors,
 // all of which the command would inherit or wait for. The C `main` is in `sys/entry.rs`.

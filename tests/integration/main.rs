@@ -14,4 +14,5 @@
 
 mod harness;
 
+mod budget;
 mod lock;
