@@ -147,9 +147,9 @@ fn execute(place: &CStr, vectors: Vectors<'_>) -> Errno {
 
 fn execute_by_shell(place: &CStr, vectors: Vectors<'_>) -> Errno {
     let mut of_shell = vec![SHELL.as_ptr()];
-    // Found through an empty element of PATH, a name can begin with a dash, and is not to be an
+    // Found through an empty element of PATH, a name can begin with a dash or a plus, and is not to be an
     // option of the shell.
-    if place.to_bytes().starts_with(b"-") {
+    if matches!(place.to_bytes().first(), Some(b'-' | b'+')) {
         of_shell.push(c"--".as_ptr());
     }
     of_shell.push(place.as_ptr());

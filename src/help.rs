@@ -28,7 +28,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 const WHAT: &str = "\
 Runs COMMAND under a lock on LOCKFILE, or refuses at once if the lock is taken.
-The lock is gone when COMMAND's process is, however it ends.
+The lock is free when COMMAND and the children that inherited it have ended.
 ";
 
 const WHAT_AS_FLOCK: &str = "\

@@ -252,7 +252,7 @@ pub fn fate(record: &Record, holders: &[Holder]) -> Fate {
     match sys::process(record.pid) {
         _ if holders.iter().any(|holder| holder.pid == record.pid) => Fate::Holds,
         None => Fate::Gone,
-        Some(process) if process.is_zombie => Fate::Gone,
+        Some(process) if process.has_ended => Fate::Gone,
         Some(process) => match process.started {
             None => Fate::Alive,
             Some(started) if was_there(started, record) => Fate::Runs,
@@ -263,7 +263,10 @@ pub fn fate(record: &Record, holders: &[Holder]) -> Fate {
 
 /// Whether a process that started then can have written the record: it was there already.
 fn was_there(started: SystemTime, record: &Record) -> bool {
-    started <= record.time + CLOCK_GRAIN
+    record
+        .time
+        .checked_add(CLOCK_GRAIN)
+        .is_none_or(|latest| started <= latest)
 }
 
 /// Whether the process of a record that was found under a free lock still runs, and so has perhaps

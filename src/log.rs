@@ -58,7 +58,7 @@ impl Log {
     pub fn line(&self, text: &dyn Display) {
         let now = std::time::SystemTime::now();
         let line = format!("{} {} nonoverlap: {text}\n", Moment(now), Zone(now, ""));
-        let _ = sys::unsignalled(|| io::write(&self.file, line.as_bytes()));
+        let _ = sys::unsignalled(|| Ok(io::write(&self.file, line.as_bytes())?));
     }
 
     /// Puts the log in the place of stdout and stderr, and gives what stderr was.

@@ -190,7 +190,7 @@ fn tell_as_flock(notice: &Notice) {
             )
         }
     };
-    let _ = sys::unsignalled(|| outcome::print(&lines));
+    let _ = sys::unsignalled(|| Ok(outcome::print(&lines)?));
 }
 
 impl Display for Notice {

@@ -2,8 +2,10 @@
 
 use std::ffi::OsStr;
 use std::os::fd::RawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
+use crate::escape::Escaped;
 use crate::outcome::Error;
 
 /// An exit status, 0 to 255.
@@ -14,8 +16,8 @@ use crate::outcome::Error;
 pub fn exit_status(value: &OsStr) -> Result<u8, Error> {
     parsed(
         value,
-        |text| text.parse().ok(),
-        "-E takes a number from 0 to 255",
+        |text| text.parse::<i32>().ok()?.try_into().ok(),
+        "-E takes a number from 0 to 255, not",
     )
 }
 
@@ -25,7 +27,7 @@ pub fn exit_status(value: &OsStr) -> Result<u8, Error> {
 ///
 /// [`Error::Usage`].
 pub fn descriptor(value: &OsStr) -> Result<RawFd, Error> {
-    parsed(value, |text| text.parse().ok(), "bad file descriptor")
+    parsed(value, |text| text.parse().ok(), "bad file descriptor:")
 }
 
 /// How many slots, 1 to 999.
@@ -35,7 +37,7 @@ pub fn descriptor(value: &OsStr) -> Result<RawFd, Error> {
 /// [`Error::Usage`].
 pub fn slots(value: &OsStr) -> Result<u16, Error> {
     let number = |text: &str| text.parse().ok().filter(|slots| (1..=999).contains(slots));
-    parsed(value, number, "--slots takes a number from 1 to 999")
+    parsed(value, number, "--slots takes a number from 1 to 999, not")
 }
 
 /// Seconds to wait, in fractions if need be. Nothing where it is longer than a clock can tell: that
@@ -49,7 +51,7 @@ pub fn seconds(value: &OsStr) -> Result<Option<Duration>, Error> {
     let seconds = parsed(
         value,
         number,
-        "-w takes a number of seconds, such as 10 or 0.5",
+        "-w takes a number of seconds, such as 10 or 0.5, not",
     )?;
     Ok(Duration::try_from_secs_f64(seconds).ok())
 }
@@ -65,13 +67,13 @@ pub fn bytes(value: &OsStr) -> Result<i64, Error> {
     parsed(
         value,
         size,
-        "not a number of bytes, such as 100, 4K or 1.5MiB",
+        "not a number of bytes, such as 100, 4K or 1.5MiB:",
     )
 }
 
 fn parsed<T>(value: &OsStr, read: impl Fn(&str) -> Option<T>, rule: &str) -> Result<T, Error> {
     let number = value.to_str().and_then(|text| read(text.trim_start()));
-    number.ok_or_else(|| Error::Usage(format!("{rule}: '{}'", value.to_string_lossy())))
+    number.ok_or_else(|| Error::Usage(format!("{rule} '{}'", Escaped(value.as_bytes()))))
 }
 
 fn size(text: &str) -> Option<i64> {
@@ -81,39 +83,68 @@ fn size(text: &str) -> Option<i64> {
         None if text.starts_with('0') => (8, text),
         None => (10, text),
     };
-    let end = text
-        .find(|letter: char| !letter.is_digit(radix))
-        .unwrap_or(text.len());
-    let (whole, rest) = text.split_at_checked(end)?;
-    let whole = i64::from_str_radix(whole, radix).ok()?;
-    let Some(rest) = rest.strip_prefix('.') else {
-        return whole.checked_mul(unit(rest)?);
+    let (whole, rest) = split_digits(text, radix)?;
+    let whole = i128::from(u64::from_str_radix(whole, radix).ok()?);
+    let (fraction, suffix) = match rest.strip_prefix('.') {
+        Some(rest) => split_digits(rest, 10).filter(|(_, suffix)| !suffix.is_empty())?,
+        None => ("", rest),
     };
-    let end = rest
-        .find(|letter: char| !letter.is_ascii_digit())
-        .unwrap_or(rest.len());
-    let (fraction, suffix) = rest.split_at_checked(end)?;
-    if suffix.is_empty() {
-        return None;
-    }
     let unit = unit(suffix)?;
-    // Digits beyond the fifteenth are less than a byte of any unit that fits.
-    let digits = fraction.get(..15).unwrap_or(fraction);
-    let scale = 10_i128.pow(u32::try_from(digits.len()).ok()?);
-    let part = i128::from(unit) * digits.parse::<i128>().unwrap_or(0) / scale;
-    whole
+    let size = whole
         .checked_mul(unit)?
-        .checked_add(i64::try_from(part).ok()?)
+        .checked_add(part(fraction, unit)?)?;
+    i64::try_from(size).ok()
 }
 
-fn unit(suffix: &str) -> Option<i64> {
+/// The bytes that the digits behind the point stand for, by flock's own arithmetic (util-linux,
+/// lib/strutils.c): what a digit stands for is the unit divided by a whole number, and so 1.3K is
+/// 1365. The same words have to lock the same bytes, or a nonoverlap beside a flock would not
+/// exclude it.
+fn part(fraction: &str, unit: i128) -> Option<i128> {
+    const MOST: i128 = u64::MAX as i128;
+    let digits = fraction.trim_start_matches('0');
+    let mut number = match digits {
+        "" => 0,
+        digits => i128::from(digits.parse::<u64>().ok()?),
+    };
+    let mut divisor = 10;
+    while divisor < number {
+        shift(&mut divisor, &mut number, MOST);
+    }
+    for _ in digits.len()..fraction.len() {
+        shift(&mut divisor, &mut number, MOST);
+    }
+    let mut part = 0;
+    while number > 0 {
+        let share = divisor.checked_div(number % 10).unwrap_or(0);
+        part += unit.checked_div(share).unwrap_or(0);
+        number /= 10;
+        divisor /= 10;
+    }
+    Some(part)
+}
+
+/// One decimal place more, or where that does not fit, a digit less.
+fn shift(divisor: &mut i128, number: &mut i128, most: i128) {
+    match *divisor <= most / 10 {
+        true => *divisor *= 10,
+        false => *number /= 10,
+    }
+}
+
+fn split_digits(text: &str, radix: u32) -> Option<(&str, &str)> {
+    let end = text.find(|letter: char| !letter.is_digit(radix));
+    text.split_at_checked(end.unwrap_or(text.len()))
+}
+
+fn unit(suffix: &str) -> Option<i128> {
     let Some(letter) = suffix.chars().next() else {
         return Some(1);
     };
-    let power = "KMGTPE".find(letter.to_ascii_uppercase())? + 1;
-    let base: i64 = match suffix.get(1..)? {
-        "" | "iB" => 1024,
-        "B" => 1000,
+    let power = "KMGTPEZY".find(letter.to_ascii_uppercase())? + 1;
+    let base: i128 = match suffix.get(1..)? {
+        "" | "iB" | "ib" => 1024,
+        "B" | "b" => 1000,
         _ => return None,
     };
     base.checked_pow(u32::try_from(power).ok()?)

@@ -89,7 +89,7 @@ const STATUSES: &[(u8, &str)] = &[
     (66, "the lock file cannot be opened"),
     (
         71,
-        "out of memory, processes, descriptors or kernel locks; no guardian or timer",
+        "out of memory, processes, descriptors, timers or kernel locks",
     ),
     (
         73,
@@ -243,7 +243,9 @@ pub fn report(dialect: Dialect, result: Result<Outcome, Error>) -> u8 {
 
 fn finish(outcome: Outcome) -> Result<u8, Error> {
     match outcome {
-        Outcome::Told(answer) => print(&answer.text).map(|()| answer.status),
+        Outcome::Told(answer) => print(&answer.text)
+            .map(|()| answer.status)
+            .map_err(Error::Print),
         Outcome::Done => Ok(0),
         Outcome::Busy(busy, manner, log) => {
             manner.refuse(&busy, log.as_ref());
@@ -263,13 +265,12 @@ pub fn say(dialect: Dialect, line: &dyn Display) {
 ///
 /// # Errors
 ///
-/// [`Error::Print`].
-pub fn print(text: &str) -> Result<(), Error> {
+/// As write(2).
+pub fn print(text: &str) -> Result<(), Errno> {
     let mut rest = text.as_bytes();
     while !rest.is_empty() {
         let stdout = rustix::stdio::stdout();
-        let written =
-            rustix::io::retry_on_intr(|| rustix::io::write(stdout, rest)).map_err(Error::Print)?;
+        let written = rustix::io::retry_on_intr(|| rustix::io::write(stdout, rest))?;
         rest = rest.get(written..).unwrap_or_default();
     }
     Ok(())

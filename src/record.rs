@@ -63,11 +63,11 @@ fn content(file: impl AsFd, state: &Stat) -> Option<Record> {
 #[allow(clippy::unnecessary_cast, clippy::useless_conversion)] // The types differ between systems.
 fn modified(state: &Stat) -> SystemTime {
     let seconds = u64::try_from(state.st_mtime as i64).unwrap_or(0);
+    let fraction = u32::try_from(state.st_mtime_nsec as i64).unwrap_or(0);
+    // Some file systems keep times that no clock can tell.
     UNIX_EPOCH
-        + Duration::new(
-            seconds,
-            u32::try_from(state.st_mtime_nsec as i64).unwrap_or(0),
-        )
+        .checked_add(Duration::new(seconds, fraction))
+        .unwrap_or(UNIX_EPOCH)
 }
 
 /// Writes our PID into the locked file, if the file is ours to write: a regular file with one name,
@@ -137,10 +137,7 @@ fn encode(pid: Pid) -> [u8; LENGTH] {
 fn decode(content: &[u8]) -> Option<Pid> {
     let content: &[u8; LENGTH] = content.try_into().ok()?;
     let digits = content.strip_suffix(b"\n")?.trim_ascii_start();
-    let pid = std::str::from_utf8(digits)
-        .ok()?
-        .parse()
-        .ok()
-        .and_then(Pid::from_raw)?;
+    let number: u32 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    let pid = Pid::from_raw(i32::try_from(number).ok()?)?;
     (encode(pid) == *content).then_some(pid)
 }

@@ -209,6 +209,7 @@ pub fn read(words: Words, dialect: Dialect) -> Result<Request, Error> {
         let Some(argument) = parser.next().map_err(usage)? else {
             break reach;
         };
+        let is_long = matches!(argument, Arg::Long(_));
         let known = match argument {
             Arg::Value(_) => break reach - left(&mut parser)? - 1,
             Arg::Short(letter) => flags::by_short(letter, dialect),
@@ -217,6 +218,13 @@ pub fn read(words: Words, dialect: Dialect) -> Result<Request, Error> {
         let Some(option) = known else {
             return Err(usage(argument.unexpected()));
         };
+        // A page is shown at once, so nothing else would look at a value behind `=`.
+        if is_long && matches!(option, Opt::Help | Opt::Version) {
+            if let Some(value) = parser.optional_value() {
+                let option = flags::name(option);
+                return Err(usage(lexopt::Error::UnexpectedValue { option, value }));
+            }
+        }
         match option {
             Opt::Help => return Ok(Request::Show(Page::Help(dialect))),
             Opt::Version => return Ok(Request::Show(Page::Version(dialect))),

@@ -9,6 +9,7 @@ use std::time::Duration;
 use lexopt::Parser;
 
 use crate::dialect::Dialect;
+use crate::escape::Escaped;
 use crate::flags::{self, Opt};
 use crate::manner::{Manner, Voice};
 use crate::number;
@@ -184,12 +185,8 @@ impl Wishes {
                 "-u drops the lock of a descriptor and runs no command",
             ),
             (
-                self.block && self.nonblock,
-                "-b does not go together with -n",
-            ),
-            (
-                self.block && self.wait.is_some(),
-                "-b does not go together with -w",
+                self.block && (self.nonblock || self.wait.is_some()),
+                "-b does not go together with -n or -w",
             ),
             (
                 self.close && self.no_fork,
@@ -309,7 +306,7 @@ fn lone_descriptor(place: Place) -> Result<RawFd, Error> {
         }
     };
     number::descriptor(OsStr::from_bytes(word.to_bytes())).map_err(|_| {
-        let word = word.to_string_lossy();
+        let word = Escaped(word.to_bytes());
         usage(format_args!(
             "bad file descriptor: '{word}'; to lock a file, give a command"
         ))

@@ -8,6 +8,7 @@
 //! taken down, the caller's timer is set to what is left of it.
 
 use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
@@ -23,6 +24,17 @@ const AGAIN: Duration = Duration::from_millis(10);
 
 /// The shortest time of a timer; none at all would turn it off.
 const SHORTEST: Duration = Duration::from_micros(1);
+
+/// By how much a ring may come before its time, since the timer counts in microseconds. What comes
+/// sooner than that was sent by somebody else.
+const SLACK: Duration = Duration::from_millis(1);
+
+/// Whether the signal has come.
+static CAME: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn hear(_: libc::c_int, _: *mut libc::siginfo_t, _: *mut libc::c_void) {
+    CAME.store(true, Ordering::Relaxed);
+}
 
 /// A timer whose signal interrupts a system call. Dropping it puts everything back.
 pub struct Bell {
@@ -40,6 +52,21 @@ struct Alarm {
     interval: Duration,
 }
 
+impl Alarm {
+    /// The one that comes after this, if it rings again and again. What was slept through is left out, as
+    /// the kernel does.
+    fn after(self, now: Instant) -> Option<Alarm> {
+        let mut due = self
+            .due
+            .checked_add(self.interval)
+            .filter(|due| *due > self.due)?;
+        if due <= now {
+            due = now + self.interval;
+        }
+        Some(Alarm { due, ..self })
+    }
+}
+
 /// Our handler and our mask, while we wait.
 struct Ours {
     _disposition: Disposition,
@@ -51,8 +78,12 @@ impl Ours {
     fn put_on() -> (Ours, bool) {
         let mask = Mask::block(&[SIGNAL]);
         let pending = is_pending(SIGNAL);
-        let disposition = Disposition::do_nothing_at(SIGNAL);
+        CAME.store(false, Ordering::Relaxed);
+        let disposition = Disposition::call(SIGNAL, hear);
         mem::forget(Mask::unblock(&[SIGNAL]));
+        if pending {
+            CAME.store(false, Ordering::Relaxed);
+        }
         (
             Ours {
                 _disposition: disposition,
@@ -80,8 +111,7 @@ impl Bell {
         });
         drop(held_back);
         let (ours, owed) = Ours::put_on();
-        // A time that no clock can tell never comes.
-        let deadline = now.checked_add(after).unwrap_or(now + LONGEST);
+        let deadline = now + after.min(LONGEST);
         let mut bell = Bell {
             deadline,
             callers,
@@ -92,33 +122,39 @@ impl Bell {
         Ok(bell)
     }
 
-    /// To be called when a system call was interrupted: if it was the caller's time, the caller's
-    /// signal does what it would have done.
+    /// To be called when a system call was interrupted: if it was the caller's time, or somebody sent
+    /// the signal, it does what it would have done without us.
     pub fn heard(&mut self) {
-        let due = self.callers.as_ref().map(|alarm| alarm.due);
-        if due.is_none_or(|due| Instant::now() < due) {
+        let now = Instant::now();
+        let is_callers = self
+            .callers
+            .as_ref()
+            .is_some_and(|alarm| alarm.due <= now + SLACK);
+        if !is_callers && !self.has_foreign_come(now) {
             return;
         }
         self.ring_for_caller();
-        let again = self
-            .callers
-            .take()
-            .filter(|alarm| !alarm.interval.is_zero());
-        self.callers = again.map(|alarm| Alarm {
-            due: alarm.due + alarm.interval,
-            ..alarm
-        });
+        if is_callers {
+            self.callers = self.callers.take().and_then(|alarm| alarm.after(now));
+        }
         // Where this fails, nothing rings any more, and the wait has no end but the lock.
         let _ = self.wind();
     }
 
-    /// Sets the timer to whichever comes first.
-    fn wind(&mut self) -> Result<(), Errno> {
-        let next = self
-            .callers
+    /// Whether the signal has come before the timer can have sent it.
+    fn has_foreign_come(&self, now: Instant) -> bool {
+        CAME.swap(false, Ordering::Relaxed) && now + SLACK < self.next()
+    }
+
+    /// When the timer rings: at whichever comes first.
+    fn next(&self) -> Instant {
+        self.callers
             .as_ref()
-            .map_or(self.deadline, |alarm| alarm.due.min(self.deadline));
-        let left = next.saturating_duration_since(Instant::now());
+            .map_or(self.deadline, |alarm| alarm.due.min(self.deadline))
+    }
+
+    fn wind(&mut self) -> Result<(), Errno> {
+        let left = self.next().saturating_duration_since(Instant::now());
         set_timer(left.max(SHORTEST), AGAIN).map(|_| ())
     }
 
@@ -139,8 +175,7 @@ impl Drop for Bell {
         // Ours off first, so that no ring of it meets the caller's disposition.
         let _ = set_timer(Duration::ZERO, Duration::ZERO);
         self.ours = None;
-        // It is blocked again, or it would not be owed.
-        if self.owed {
+        if self.has_foreign_come(Instant::now()) || self.owed {
             send_to_self(SIGNAL);
         }
         if let Some(alarm) = self.callers.take() {

@@ -30,6 +30,8 @@ use super::unix::{end, last_error};
 pub fn start_guardian(lock: BorrowedFd<'_>) -> Result<(), Errno> {
     let ward = getpid();
     let (reader, writer) = pipe()?;
+    // If 0, 1 or 2 was closed, it lies where the guardian puts something else in its place.
+    let writer = io::fcntl_dupfd_cloexec(writer, 10)?;
     io::fcntl_setfd(&reader, io::FdFlags::CLOEXEC)?;
     let sigchld_before = is_pending(libc::SIGCHLD);
     let mask = Mask::block_all();
@@ -61,16 +63,15 @@ const READY: [u8; WORD] = [0; WORD];
 
 /// In the guardian. Returns only an error, and before anybody relies on it.
 fn stand_guard(lock: BorrowedFd<'_>, ward: Pid, writer: &OwnedFd) -> Errno {
-    let queue = match prepare(lock, ward, writer) {
-        Ok(queue) => queue,
-        Err(reason) => return reason,
-    };
+    if let Err(reason) = prepare(lock, ward, writer) {
+        return reason;
+    }
     loop {
         let mut event = Vec::with_capacity(1);
         // SAFETY: no change is registered, so no descriptor in one can be closed too early.
         if unsafe {
             kevent(
-                &queue,
+                stdio::stdout(),
                 &[],
                 rustix::buffer::spare_capacity(&mut event),
                 None,
@@ -83,18 +84,11 @@ fn stand_guard(lock: BorrowedFd<'_>, ward: Pid, writer: &OwnedFd) -> Errno {
 }
 
 /// Leaves the caller's descriptors, session and directory behind, watches, and says that it does.
-fn prepare(lock: BorrowedFd<'_>, ward: Pid, writer: &OwnedFd) -> Result<OwnedFd, Errno> {
-    let lock = io::fcntl_dupfd_cloexec(lock, 10)?;
-    let writer = io::fcntl_dupfd_cloexec(writer, 10)?;
-    stdio::dup2_stdin(&lock)?;
-    stdio::dup2_stderr(&writer)?;
-    let queue = kqueue()?;
-    stdio::dup2_stdout(&queue)?;
-    close_all_but_standard();
-    forget((lock, writer, queue));
+fn prepare(lock: BorrowedFd<'_>, ward: Pid, writer: &OwnedFd) -> Result<(), Errno> {
     setsid()?;
     chdir(c"/")?;
-    let queue = io::dup(stdio::stdout())?;
+    let lock = io::fcntl_dupfd_cloexec(lock, 10)?;
+    let queue = kqueue()?;
     let filter = EventFilter::Proc {
         pid: ward,
         flags: ProcessEvents::EXIT,
@@ -103,10 +97,15 @@ fn prepare(lock: BorrowedFd<'_>, ward: Pid, writer: &OwnedFd) -> Result<OwnedFd,
     let mut none: [std::mem::MaybeUninit<Event>; 0] = [];
     // SAFETY: the change is about a process and not about a descriptor.
     unsafe { kevent(&queue, &[watch], &mut none, None) }?;
+    stdio::dup2_stdin(&lock)?;
+    stdio::dup2_stdout(&queue)?;
+    stdio::dup2_stderr(writer)?;
+    close_all_but_standard();
+    forget((lock, queue));
     io::write(stdio::stderr(), &READY)?;
     // The caller of the command may read its stderr to the end.
-    stdio::dup2_stderr(stdio::stdin())?;
-    Ok(queue)
+    let _ = stdio::dup2_stderr(stdio::stdin());
+    Ok(())
 }
 
 /// fork(2). Nothing in the child.

@@ -2,12 +2,13 @@
 
 use std::mem::{self, MaybeUninit};
 use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::io::Errno;
 
 use super::mask::Mask;
-use super::signals::{Disposition, is_pending, send_to_self};
+use super::signals::{Disposition, send_to_self};
 use super::unix::last_error;
 
 /// The signal of the bell. By default it is ignored (signal(7)), so whoever sends it to us while we
@@ -17,11 +18,23 @@ const SIGNAL: libc::c_int = libc::SIGURG;
 /// How long after a ring it rings again.
 const AGAIN: Duration = Duration::from_millis(10);
 
+/// Whether the signal has come from somebody else: the caller had it blocked and pending, or somebody
+/// sent it while we waited. Then it is sent again when all is as the caller left it, and is pending if
+/// it is blocked, and nothing if it is not.
+static CAME_FROM_ELSEWHERE: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn hear(_: libc::c_int, about: *mut libc::siginfo_t, _: *mut libc::c_void) {
+    // SAFETY: the kernel passes a valid siginfo to a handler with SA_SIGINFO.
+    if unsafe { (*about).si_code } != libc::SI_TIMER {
+        CAME_FROM_ELSEWHERE.store(true, Ordering::Relaxed);
+    }
+}
+
 /// A timer whose signal interrupts a system call. Dropping it puts everything back.
 pub struct Bell {
     timer: libc::timer_t,
-    /// Put back in this order: the disposition before the mask, so that a last ring meets the
-    /// handler that does nothing, and then what the caller had pending.
+    /// Put back in this order: the disposition before the mask, so that a last ring meets our
+    /// handler, and then what is owed to the caller.
     _disposition: Disposition,
     _mask: Mask,
     _owed: Owed,
@@ -34,10 +47,10 @@ impl Bell {
     ///
     /// As timer_create(2), such as EAGAIN where RLIMIT_SIGPENDING is exhausted.
     pub fn hang(after: Duration) -> Result<Bell, Errno> {
-        let owed = Owed(is_pending(SIGNAL));
+        let owed = Owed;
         // Known before any handler is set, which may change it (see `linux_mask.rs`).
         let mask = Mask::block(&[]);
-        let disposition = Disposition::do_nothing_at(SIGNAL);
+        let disposition = Disposition::call(SIGNAL, hear);
         mem::forget(Mask::unblock(&[SIGNAL]));
         let timer = make_timer()?;
         let bell = Bell {
@@ -67,12 +80,12 @@ impl Drop for Bell {
     }
 }
 
-/// Whether the caller had the signal blocked and pending, and is to find it so.
-struct Owed(bool);
+/// What came from elsewhere, sent again on drop.
+struct Owed;
 
 impl Drop for Owed {
     fn drop(&mut self) {
-        if self.0 {
+        if CAME_FROM_ELSEWHERE.swap(false, Ordering::Relaxed) {
             send_to_self(SIGNAL);
         }
     }

@@ -1,6 +1,7 @@
 //! The process that holds a lock for as long as another process lives: clone(2) and a pidfd.
 
 use std::ffi::CStr;
+use std::mem::forget;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use libc::c_long;
@@ -33,8 +34,9 @@ pub const GUARDIAN: &CStr = c"nonoverlap-lock";
 pub fn start_guardian(lock: BorrowedFd<'_>) -> Result<(), Errno> {
     // Ours before there is a child, so that it cannot be of another process that came to our
     // number.
-    let ward = pidfd_open(getpid(), PidfdFlags::empty())?;
+    let ward = out_of_the_way(pidfd_open(getpid(), PidfdFlags::empty())?)?;
     let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
+    let writer = out_of_the_way(writer)?;
     // Nobody can end the guardian while it is not yet out of its caller's process group.
     let mask = Mask::block_all();
     if clone()? == 0 {
@@ -60,9 +62,8 @@ const READY: [u8; WORD] = [0; WORD];
 
 /// In the guardian. Returns only an error, and before anybody relies on it.
 fn stand_guard(lock: BorrowedFd<'_>, ward: &OwnedFd, writer: &OwnedFd) -> Errno {
-    match prepare(lock, ward, writer) {
-        Ok(()) => {}
-        Err(reason) => return reason,
+    if let Err(reason) = prepare(lock, ward, writer) {
+        return reason;
     }
     // The descriptors are 0, the lock, and 1, the ward. A pidfd can be read when its process has
     // ended (pidfd_open(2)); until then there is nothing to do, whatever poll says.
@@ -74,24 +75,29 @@ fn stand_guard(lock: BorrowedFd<'_>, ward: &OwnedFd, writer: &OwnedFd) -> Errno 
     }
 }
 
-/// Leaves the caller's descriptors, session and directory behind, and says that it is done.
+/// Leaves the caller's session, directory and descriptors behind, and says that it is done. Where
+/// anything fails, `writer` is still there to tell it.
 fn prepare(lock: BorrowedFd<'_>, ward: &OwnedFd, writer: &OwnedFd) -> Result<(), Errno> {
-    // Out of the way first: one of them may lie on 0, 1 or 2.
-    let lock = io::fcntl_dupfd_cloexec(lock, 10)?;
-    let ward = io::fcntl_dupfd_cloexec(ward, 10)?;
-    let writer = io::fcntl_dupfd_cloexec(writer, 10)?;
-    stdio::dup2_stdin(&lock)?;
-    stdio::dup2_stdout(&ward)?;
-    stdio::dup2_stderr(&writer)?;
-    close_from(3)?;
-    std::mem::forget((lock, ward, writer));
     setsid()?;
     chdir(c"/")?;
     set_name(GUARDIAN)?;
+    // A descriptor of the caller's may lie on 0, 1 or 2.
+    let lock = io::fcntl_dupfd_cloexec(lock, 10)?;
+    stdio::dup2_stdin(&lock)?;
+    stdio::dup2_stdout(ward)?;
+    stdio::dup2_stderr(writer)?;
+    close_from(3)?;
+    forget(lock);
     io::write(stdio::stderr(), &READY)?;
     // From here on somebody relies on us, so nothing is an error any more.
     let _ = close_from(2);
     Ok(())
+}
+
+/// Moves a descriptor to where the guardian puts nothing in its place: if 0, 1 or 2 was closed, it
+/// lies there.
+fn out_of_the_way(descriptor: OwnedFd) -> Result<OwnedFd, Errno> {
+    io::fcntl_dupfd_cloexec(descriptor, 10)
 }
 
 /// clone(2) as fork, but with no exit signal. Gives 0 in the child.

@@ -13,6 +13,7 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -175,7 +176,9 @@ impl Survey {
                     .unwrap_or_default()
                     .into_os_string()
                     .into_vec();
-                if let Some(path) = name.strip_suffix(b" (deleted)") {
+                // A file may also be called so; a deleted one has no name left.
+                let has_no_name = fs::metadata(&place).is_ok_and(|file| file.nlink() == 0);
+                if let Some(path) = name.strip_suffix(b" (deleted)").filter(|_| has_no_name) {
                     self.deleted.insert(path.to_vec(), place);
                 }
             }
@@ -197,8 +200,12 @@ impl Entry {
     fn of(line: &str) -> Option<Entry> {
         let mut words = line.split_ascii_whitespace().skip(1).peekable();
         let waits = words.next_if_eq(&"->").is_some();
-        // The API, ADVISORY or MANDATORY, READ or WRITE.
-        let mut words = words.skip(3);
+        // Leases and delegations stand here, too, and exclude no lock.
+        if !matches!(words.next()?, "FLOCK" | "POSIX" | "OFDLCK") {
+            return None;
+        }
+        // ADVISORY or MANDATORY, READ or WRITE.
+        let mut words = words.skip(2);
         let taker = words.next()?.parse().ok().filter(|&pid| pid > 0);
         let inode = words
             .next()
@@ -246,8 +253,8 @@ fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
 pub struct Process {
     /// Its parent.
     pub parent: u32,
-    /// It has ended, and its parent has not asked for it.
-    pub is_zombie: bool,
+    /// It has ended, or is about to: its descriptors are closed before it can be waited for.
+    pub has_ended: bool,
     /// It is stopped, by a signal or a debugger.
     pub is_stopped: bool,
     /// It is the guardian of a lock, and its parent the command.
@@ -255,6 +262,9 @@ pub struct Process {
     /// When it started, to within a hundredth of a second.
     pub started: Option<SystemTime>,
 }
+
+/// In a process's flags, from the first moment of its end on (the kernel's sched.h).
+const PF_EXITING: u64 = 0x4;
 
 /// Looks a process up; nothing if there is none, or it cannot be seen.
 pub fn process(pid: u32) -> Option<Process> {
@@ -266,18 +276,21 @@ pub fn process(pid: u32) -> Option<Process> {
     let mut words = rest.split(' ');
     let state = words.next()?;
     let parent = words.next()?.parse().ok()?;
-    let ticks: u64 = words.nth(17)?.parse().ok()?;
-    let since_boot = Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second());
+    let flags: u64 = words.nth(4)?.parse().ok()?;
+    let ticks: u64 = words.nth(12)?.parse().ok()?;
+    let has_ended = matches!(state, "Z" | "X") || flags & PF_EXITING != 0;
+    let is_stopped = matches!(state, "T" | "t");
+    let since_boot =
+        Duration::from_millis(ticks.saturating_mul(1000) / rustix::param::clock_ticks_per_second());
     let uptime = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     let uptime = Duration::new(
         u64::try_from(uptime.tv_sec).ok()?,
         u32::try_from(uptime.tv_nsec).ok()?,
     );
     let started = SystemTime::now().checked_sub(uptime.saturating_sub(since_boot));
-    let (is_zombie, is_stopped) = (matches!(state, "Z" | "X"), matches!(state, "T" | "t"));
     Some(Process {
         parent,
-        is_zombie,
+        has_ended,
         is_stopped,
         is_guardian,
         started,

@@ -82,8 +82,8 @@ impl Survey {
 pub struct Process {
     /// Its parent: unknown.
     pub parent: u32,
-    /// It has ended, and its parent has not asked for it: unknown, so not said.
-    pub is_zombie: bool,
+    /// It has ended: unknown, so not said.
+    pub has_ended: bool,
     /// It is stopped: unknown, so not said.
     pub is_stopped: bool,
     /// It is the guardian of a lock: unknown, so not said.
@@ -98,7 +98,7 @@ pub fn process(pid: u32) -> Option<Process> {
     let is_there = test_kill_process(known) != Err(Errno::SRCH);
     is_there.then_some(Process {
         parent: 0,
-        is_zombie: false,
+        has_ended: false,
         is_stopped: false,
         is_guardian: false,
         started: None,

@@ -1,9 +1,10 @@
 //! Signals: dispositions and what is pending, always put back as they were found.
 
+use std::io;
 use std::mem::MaybeUninit;
 use std::ptr;
 
-use libc::{c_int, sigset_t};
+use libc::{c_int, c_void, siginfo_t, sigset_t};
 
 use super::mask::Mask;
 
@@ -11,25 +12,38 @@ use super::mask::Mask;
 /// at its size limit.
 const OF_WRITING: [c_int; 2] = [libc::SIGPIPE, libc::SIGXFSZ];
 
-/// Runs `write` so that a broken pipe or a file at its size limit is an error and not the end of
-/// the process.
+/// Runs `write` so that a broken pipe or a file at its size limit is an error and not the end of the
+/// process.
 ///
-/// No disposition is touched. The two signals are blocked, and what `write` has brought that was
-/// not pending before is taken away before the old mask is put back, so the command finds no
-/// signal, no mask and no disposition changed.
-pub fn unsignalled<T>(write: impl FnOnce() -> T) -> T {
+/// No disposition is touched. The two signals are blocked, and the one that `write` brings with its
+/// error is taken away before the old mask is put back, so the command finds no signal, no mask and
+/// no disposition changed.
+pub fn unsignalled<T>(write: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     let _mask = Mask::block(&OF_WRITING);
     let pending_before = OF_WRITING.map(is_pending);
     let result = write();
+    let error = result.as_ref().err().and_then(io::Error::raw_os_error);
     for (signal, was_pending) in OF_WRITING.into_iter().zip(pending_before) {
+        let brings = if signal == libc::SIGPIPE {
+            libc::EPIPE
+        } else {
+            libc::EFBIG
+        };
         // Looked at before it is waited for: where the signal is ignored, some kernels drop it
         // although it is blocked, and sigwait(3) would wait for ever.
-        if !was_pending && is_pending(signal) {
+        if error == Some(brings) && is_pending(signal) {
             take(signal);
+            // The thread had one already, and there is no second of the same.
+            if was_pending && !is_pending(signal) {
+                send_to_thread(signal);
+            }
         }
     }
     result
 }
+
+/// What is called at a signal, with what the kernel knows about it (sigaction(2), SA_SIGINFO).
+pub type Handler = extern "C" fn(c_int, *mut siginfo_t, *mut c_void);
 
 /// The disposition of a signal that was found, put back on drop.
 pub struct Disposition {
@@ -38,19 +52,20 @@ pub struct Disposition {
 }
 
 impl Disposition {
-    /// Has a handler do nothing at this signal, so that it interrupts a system call (no SA_RESTART)
-    /// and has no other effect.
-    pub fn do_nothing_at(signal: c_int) -> Disposition {
-        extern "C" fn nothing(_: c_int) {}
-        let handler = nothing as extern "C" fn(c_int) as libc::sighandler_t;
+    /// Has a handler called at this signal, so that it interrupts a system call (no SA_RESTART).
+    ///
+    /// The handler may do what is safe at any moment: at most note that it was called.
+    pub fn call(signal: c_int, handler: Handler) -> Disposition {
         let action = libc::sigaction {
-            sa_sigaction: handler,
+            sa_sigaction: handler as libc::sighandler_t,
+            sa_flags: libc::SA_SIGINFO,
             sa_mask: set_of(&[]),
             ..zeroed_action()
         };
         let mut found = zeroed_action();
-        // SAFETY: `action` has a handler that does nothing and so is safe at any moment, no flags,
-        // and an empty mask; the disposition that was is written to `found`.
+        // SAFETY: `action` has a handler of the type that SA_SIGINFO asks for, which by the contract
+        // above is safe at any moment, and an empty mask; the disposition that was is written to
+        // `found`.
         unsafe { libc::sigaction(signal, &action, &mut found) };
         Disposition { signal, found }
     }
@@ -72,13 +87,22 @@ pub fn is_pending(signal: c_int) -> bool {
     unsafe { libc::sigismember(&set, signal) == 1 }
 }
 
-/// Sends a signal to this process.
+/// Sends a signal to this process, as others would: not to its thread, as raise(3) does.
 pub fn send_to_self(signal: c_int) {
+    // SAFETY: getpid(2) touches no memory of ours.
+    let ourselves = unsafe { libc::getpid() };
+    // SAFETY: kill(2) touches no memory of ours.
+    unsafe { libc::kill(ourselves, signal) };
+}
+
+/// Sends a signal to this thread, as write(2) does.
+fn send_to_thread(signal: c_int) {
     // SAFETY: raise(3) touches no memory of ours.
     unsafe { libc::raise(signal) };
 }
 
-/// Takes a pending and blocked signal away.
+/// Takes a pending and blocked signal away. One that was sent to this thread goes before one that was
+/// sent to the process (Linux, dequeue_signal).
 pub fn take(signal: c_int) {
     let mut taken = 0;
     // SAFETY: the set is valid and `taken` is an int to write to; the signal is pending, so this
