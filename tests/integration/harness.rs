@@ -4,12 +4,14 @@
 use std::ffi::OsStr;
 use std::fmt::{self, Debug};
 use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::Once;
 use std::sync::mpsc::{self, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -27,8 +29,20 @@ pub struct Scene {
     folder: TempDir,
 }
 
+static SEAL: Once = Once::new();
+
+/// What the caller of the tests left open is not to reach what they start: a descriptor 10 of the
+/// caller's would have the lock on 11.
+fn seal_inherited_descriptors() {
+    for number in 3..1024 {
+        // SAFETY: F_SETFD touches no memory, and says EBADF for what is not open.
+        unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
+}
+
 impl Scene {
     pub fn new() -> Scene {
+        SEAL.call_once(seal_inherited_descriptors);
         Scene {
             folder: tempfile::tempdir().unwrap(),
         }
@@ -179,6 +193,8 @@ impl Watchdog {
         thread::spawn(move || {
             if pulled.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
                 kill(pid, libc::SIGKILL);
+                // And what it started, where it leads a process group of its own.
+                kill(pid.wrapping_neg(), libc::SIGKILL);
             }
         });
         Watchdog {
@@ -341,4 +357,203 @@ pub fn left_out(what: &str, why: &str) {
 pub fn quoted(path: &Path) -> String {
     let text = std::str::from_utf8(path.as_os_str().as_bytes()).unwrap();
     format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// What of a file would show a write, a truncation, a replacement or a change of mode. A symbolic
+/// link is itself what is looked at.
+#[derive(Debug, PartialEq)]
+pub struct Snapshot {
+    head: String,
+    content: u64,
+    inode: u64,
+    mode: u32,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Snapshot {
+    #[track_caller]
+    pub fn of(path: &Path) -> Snapshot {
+        let state = fs::symlink_metadata(path).unwrap();
+        // Reading a FIFO or a terminal would wait.
+        let content = if state.is_file() {
+            fs::read(path).unwrap()
+        } else {
+            Vec::new()
+        };
+        let mut hasher = DefaultHasher::new();
+        content.hash(&mut hasher);
+        Snapshot {
+            head: content
+                .iter()
+                .take(40)
+                .copied()
+                .collect::<Vec<_>>()
+                .escape_ascii()
+                .to_string(),
+            content: hasher.finish(),
+            inode: state.ino(),
+            mode: state.mode(),
+            size: state.size(),
+            modified: (state.mtime(), state.mtime_nsec()),
+            changed: (state.ctime(), state.ctime_nsec()),
+        }
+    }
+}
+
+/// What strerror(3) of the C library in use says, as nonoverlap shows it.
+pub fn reason(errno: i32) -> String {
+    let text = std::io::Error::from_raw_os_error(errno).to_string();
+    text.split(" (os error").next().unwrap().to_owned()
+}
+
+/// Whether a tool that a test needs is there. If not, what needs it is left out, which is said.
+#[track_caller]
+pub fn has_tool(tool: &str, what: &str) -> bool {
+    let found = Command::new("sh")
+        .args(["-c", "command -v \"$1\"", "sh", tool])
+        .run()
+        .code()
+        == Some(0);
+    if !found {
+        left_out(what, &format!("{tool} is not installed"));
+    }
+    found
+}
+
+/// A run that sleeps in the queue of a lock. What is left of it when this goes out of scope is
+/// killed.
+pub struct Waiter {
+    line: String,
+    /// Taken when it has ended.
+    child: Option<Child>,
+    watchdog: Watchdog,
+}
+
+impl Waiter {
+    /// Starts it with nothing to read, and returns when it waits for this lock, or has ended
+    /// already. The command is nonoverlap or becomes it by exec.
+    #[track_caller]
+    pub fn start(command: &mut Command, lock: &Path) -> Waiter {
+        let line = format!("{command:?}");
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("{line}: {error}"));
+        let watchdog = Watchdog::over(&child);
+        let pid = child.id();
+        eventually(&format!("waits: {line}"), || {
+            waits_for_lock(pid, lock) || child.try_wait().unwrap().is_some()
+        });
+        Waiter {
+            line,
+            child: Some(child),
+            watchdog,
+        }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub fn ended(mut self) -> Ended {
+        let child = self.child.take().unwrap();
+        Ended::of(self.line.clone(), child, &self.watchdog)
+    }
+}
+
+impl Ended {
+    /// Waits for the end of a child that this watches over.
+    #[track_caller]
+    pub fn of(line: String, child: Child, watchdog: &Watchdog) -> Ended {
+        let output = child.wait_with_output().unwrap();
+        let ended = Ended {
+            line,
+            status: output.status,
+            stdout: output.stdout,
+            stderr: output.stderr,
+        };
+        assert!(
+            !watchdog.has_bitten(),
+            "took longer than {PATIENCE:?}: {ended:?}"
+        );
+        ended
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Whether a process waits for a lock on this file, by the kernel's table of locks. Record locks
+/// have no PID there but -1.
+#[cfg(target_os = "linux")]
+pub fn waits_for_lock(pid: u32, path: &Path) -> bool {
+    let is_its = |word: &str| word == pid.to_string() || word == "-1";
+    locks_on(path)
+        .iter()
+        .any(|line| line.contains("->") && line.split_whitespace().any(is_its))
+}
+
+/// Whether a process waits for a lock. No table tells it here, but nonoverlap sleeps for nothing
+/// else.
+#[cfg(not(target_os = "linux"))]
+pub fn waits_for_lock(pid: u32, _: &Path) -> bool {
+    let ended = Command::new("ps")
+        .args(["-o", "state=,comm=", "-p", &pid.to_string()])
+        .run();
+    let seen = ended.stdout();
+    seen.trim_start().starts_with(['S', 'I']) && seen.trim_end().ends_with("nonoverlap")
+}
+
+/// Whether a program that a test needs is there.
+pub fn is_installed(program: &str) -> bool {
+    Command::new(program).arg("--version").output().is_ok()
+}
+
+/// A run that ended: its PID, its status and its standard output.
+pub struct Shown {
+    pub pid: u32,
+    pub status: ExitStatus,
+    pub stdout: Vec<u8>,
+}
+
+/// Runs a command with nothing to read, and with its standard error where it is told.
+#[track_caller]
+pub fn run_on(command: &mut Command, stderr: Stdio) -> Shown {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(stderr);
+    let child = command
+        .spawn()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let watchdog = Watchdog::over(&child);
+    let pid = child.id();
+    let output = child.wait_with_output().unwrap();
+    assert!(!watchdog.has_bitten(), "took too long: {command:?}");
+    Shown {
+        pid,
+        status: output.status,
+        stdout: output.stdout,
+    }
+}
+
+/// The writing end of a pipe that nobody reads.
+pub fn broken_pipe() -> Stdio {
+    let mut reader = Command::new("true").stdin(Stdio::piped()).spawn().unwrap();
+    let pipe = reader.stdin.take().unwrap();
+    reader.wait().unwrap();
+    pipe.into()
 }

@@ -8,11 +8,65 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::print_stdout,
+    clippy::type_complexity,
     clippy::unwrap_used
 )]
 #![allow(dead_code)]
 
 mod harness;
 
+mod alarm;
+mod asked;
 mod budget;
+mod combinations;
+mod command;
+mod cron;
+mod death;
+#[cfg(target_os = "linux")] // It looks at descriptors through /proc.
+mod descriptor;
+mod documents;
+mod flock;
+#[cfg(target_os = "linux")] // util-linux and /proc are Linux's.
+mod flock_differences;
+#[cfg(target_os = "linux")]
+mod flock_lines;
+#[cfg(target_os = "linux")]
+mod flock_table;
+mod fuzz;
+#[cfg(target_os = "linux")] // seccomp is Linux's.
+mod gate;
+mod guardian;
+mod idioms;
+#[cfg(target_os = "linux")]
+mod injected;
+#[cfg(target_os = "linux")]
+mod interrupt;
+mod job;
 mod lock;
+mod lockfile;
+#[cfg(target_os = "linux")] // Its tools are util-linux's.
+mod machine;
+mod max_runtime;
+mod messages;
+mod outcome;
+mod peers;
+#[cfg(target_os = "linux")]
+mod probe;
+#[cfg(target_os = "linux")]
+mod queue;
+#[cfg(target_os = "linux")]
+mod ranges;
+mod record;
+#[cfg(target_os = "linux")] // strace is.
+mod reopening;
+mod ring;
+mod search;
+mod signals;
+mod slots;
+mod status;
+mod storm;
+mod timeout;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod traced;
+mod wait;

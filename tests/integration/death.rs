@@ -1,0 +1,227 @@
+//! However a job dies, the lock is free at once; with the lock on the command's own descriptor, and
+//! with a guardian.
+//!
+//! Linux only: what is locked is read from `/proc`.
+#![cfg(target_os = "linux")]
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+use crate::guardian::guardian_of;
+use crate::harness::{
+    NONOVERLAP, Scene, eventually, is_root, kill, left_out, locks_on, nonoverlap,
+};
+
+/// Long enough for a machine that has much else to do; the figures are printed, and are a hundredth
+/// of it.
+const AT_ONCE: Duration = Duration::from_secs(2);
+
+const MODES: [&[&str]; 2] = [&[], &["-o"]];
+
+/// A job in a process group of its own that has said that it runs.
+fn job(scene: &Scene, mode: &[&str]) -> Child {
+    let mut command = nonoverlap(mode);
+    // One process, so that its death is the whole job's.
+    command
+        .arg(scene.lock())
+        .args(["sh", "-c", "echo runs; exec sleep 1000"])
+        .process_group(0);
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    assert_eq!(line, "runs\n");
+    assert!(!locks_on(&scene.lock()).is_empty());
+    child
+}
+
+/// Waits for the end of a job that was done away with, and for its lock.
+#[track_caller]
+fn is_gone_at_once(what: &str, scene: &Scene, mut child: Child, signal: i32) {
+    let start = Instant::now();
+    assert_eq!(child.wait().unwrap().signal(), Some(signal), "{what}");
+    lock_is_free_at_once(what, scene, start);
+}
+
+#[track_caller]
+fn lock_is_free_at_once(what: &str, scene: &Scene, start: Instant) {
+    eventually("the lock is free", || locks_on(&scene.lock()).is_empty());
+    let time = start.elapsed();
+    println!("{what}: free after {time:?}");
+    assert!(time < AT_ONCE, "{what}: {time:?}");
+}
+
+#[test]
+fn a_signal_ends_the_job_and_frees_the_lock() {
+    for mode in MODES {
+        for signal in [libc::SIGKILL, libc::SIGTERM, libc::SIGSEGV, libc::SIGHUP] {
+            let scene = Scene::new();
+            let child = job(&scene, mode);
+            kill(child.id(), signal);
+            is_gone_at_once(&format!("signal {signal} {mode:?}"), &scene, child, signal);
+        }
+    }
+}
+
+#[test]
+fn a_job_that_is_stopped_keeps_the_lock_until_it_ends() {
+    for mode in MODES {
+        let scene = Scene::new();
+        let child = job(&scene, mode);
+        kill(child.id(), libc::SIGSTOP);
+        let stat = PathBuf::from(format!("/proc/{}/stat", child.id()));
+        eventually("it is stopped", || {
+            std::fs::read_to_string(&stat).unwrap().contains(") T ")
+        });
+        assert!(!locks_on(&scene.lock()).is_empty());
+        kill(child.id(), libc::SIGTERM);
+        kill(child.id(), libc::SIGCONT);
+        is_gone_at_once(
+            &format!("stopped and continued {mode:?}"),
+            &scene,
+            child,
+            libc::SIGTERM,
+        );
+    }
+}
+
+#[test]
+fn sigkill_of_the_whole_group_frees_the_lock() {
+    for mode in MODES {
+        let scene = Scene::new();
+        let child = job(&scene, mode);
+        let group = Pid::from_child(&child);
+        kill_process_group(group, Signal::KILL).unwrap();
+        is_gone_at_once(
+            &format!("SIGKILL of the group {mode:?}"),
+            &scene,
+            child,
+            libc::SIGKILL,
+        );
+    }
+}
+
+/// As systemd stops a service: every process of its cgroup, one by one.
+#[test]
+fn sigterm_to_each_process_frees_the_lock_when_the_command_ends() {
+    for mode in MODES {
+        let scene = Scene::new();
+        let child = job(&scene, mode);
+        for pid in guardian_of(child.id()).into_iter().chain([child.id()]) {
+            kill(pid, libc::SIGTERM);
+        }
+        is_gone_at_once(
+            &format!("SIGTERM to each {mode:?}"),
+            &scene,
+            child,
+            libc::SIGTERM,
+        );
+    }
+}
+
+#[test]
+fn a_guardian_that_is_stopped_frees_the_lock_when_it_goes_on() {
+    let scene = Scene::new();
+    let child = job(&scene, &["-o"]);
+    let guardian = guardian_of(child.id()).unwrap();
+    kill(guardian, libc::SIGSTOP);
+    kill(child.id(), libc::SIGKILL);
+    let mut child = child;
+    child.wait().unwrap();
+    assert!(!locks_on(&scene.lock()).is_empty());
+    kill(guardian, libc::SIGCONT);
+    lock_is_free_at_once("a stopped guardian goes on", &scene, Instant::now());
+}
+
+/// As it is told in the manual: the command goes on, without the lock.
+#[test]
+fn a_guardian_that_is_killed_leaves_the_command_running() {
+    let scene = Scene::new();
+    let mut child = job(&scene, &["-o"]);
+    kill(guardian_of(child.id()).unwrap(), libc::SIGKILL);
+    eventually("the lock is free", || locks_on(&scene.lock()).is_empty());
+    assert!(child.try_wait().unwrap().is_none());
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn closing_the_terminal_frees_the_lock() {
+    for mode in MODES {
+        let scene = Scene::new();
+        let master =
+            openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let name = ptsname(&master, Vec::new()).unwrap();
+        // setsid of util-linux makes the terminal that is stdin the controlling one.
+        let terminal = std::fs::File::options()
+            .read(true)
+            .write(true)
+            .open(name.to_str().unwrap())
+            .unwrap();
+        let mut command = Command::new("setsid");
+        command
+            .args(["--ctty", NONOVERLAP])
+            .args(mode)
+            .arg(scene.lock());
+        command.args(["sh", "-c", "echo runs; exec sleep 1000"]);
+        command
+            .stdin(terminal.try_clone().unwrap())
+            .stderr(terminal)
+            .stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        drop(command);
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        assert_eq!(line, "runs\n");
+        drop(master);
+        is_gone_at_once(
+            &format!("the terminal is closed {mode:?}"),
+            &scene,
+            child,
+            libc::SIGHUP,
+        );
+    }
+}
+
+#[test]
+fn the_end_of_process_1_of_a_namespace_frees_the_lock() {
+    if !is_root() {
+        return left_out("a PID namespace", "it takes root");
+    }
+    for mode in MODES {
+        let scene = Scene::new();
+        let mut command = Command::new("unshare");
+        command
+            .args(["--pid", "--fork", "--kill-child", NONOVERLAP])
+            .args(mode)
+            .arg(scene.lock());
+        command
+            .args(["sh", "-c", "echo $$; exec sleep 1000"])
+            .stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        assert_eq!(line, "1\n");
+        let start = Instant::now();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        lock_is_free_at_once(&format!("process 1 of a namespace {mode:?}"), &scene, start);
+    }
+}

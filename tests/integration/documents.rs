@@ -1,0 +1,366 @@
+//! Promises of the documents: what the man page and the README say of options, exit statuses,
+//! messages, examples and files is what the binary and the source tree say.
+//!
+//! `--help` is printed from the program's one table of options and is what the others are held to.
+
+mod read;
+
+use std::collections::BTreeSet;
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::harness::{Holder, NONOVERLAP, Run, Scene, left_out, nonoverlap, quoted, record_of};
+use read::{
+    CHANGELOG, Help, MAN, README, ROOT, between, bullets, first_cells, first_screen_line, flock,
+    items, links, man_page, man_section, mandoc, names_in, plain, readme_section, source_files,
+};
+
+#[test]
+fn mandoc_accepts_the_man_page_without_a_warning() {
+    // All of the levels that a portable page can meet. The levels openbsd and netbsd want the marks
+    // of those systems' version control.
+    let Some(said) = mandoc(&["-T", "lint", "-W", "style"]) else {
+        return;
+    };
+    // Which manuals are installed is a matter of the machine.
+    let of_the_page = |line: &&str| !line.contains("referenced manual not found");
+    let complaints: Vec<_> = said.lines().filter(of_the_page).collect();
+    assert!(complaints.is_empty(), "{complaints:#?}");
+}
+
+#[test]
+fn groff_accepts_the_man_page_without_a_warning() {
+    let mut groff = Command::new("groff");
+    groff.args(["-mdoc", "-ww", "-Tutf8", "-z"]).arg(man_page());
+    if groff.output().is_err() {
+        return left_out("the man page", "there is no groff");
+    }
+    groff.run().expect(0, "", "");
+}
+
+#[test]
+fn the_help_the_man_page_and_the_readme_list_the_same_options() {
+    let help = Help::of(Path::new(NONOVERLAP));
+    assert!(help.options.len() >= 18, "{:?}", help.options);
+    assert_eq!(items(man_section("OPTIONS")), help.options);
+    assert_eq!(first_cells(readme_section("Usage")), help.options);
+}
+
+#[test]
+fn the_man_page_marks_no_option_that_there_is_not() {
+    let options = Help::of(Path::new(NONOVERLAP)).names();
+    let marks = |line: &&str| {
+        line.split(' ')
+            .any(|word| word.trim_start_matches('.') == "Fl")
+    };
+    for line in MAN.lines().filter(marks) {
+        let unknown = &names_in(&plain(line)) - &options;
+        assert!(unknown.is_empty(), "{unknown:?} in {line}");
+    }
+}
+
+#[test]
+fn the_help_the_man_page_and_the_readme_list_the_same_exit_statuses() {
+    let help = Help::of(Path::new(NONOVERLAP));
+    assert!(help.statuses.len() >= 8, "{:?}", help.statuses);
+    assert_eq!(items(man_section("EXIT STATUS")), help.statuses);
+    assert_eq!(first_cells(readme_section("Exit status")), help.statuses);
+}
+
+#[test]
+fn what_the_name_flock_takes_away_is_as_documented() {
+    let scene = Scene::new();
+    let (ours, flocks) = (Help::of(Path::new(NONOVERLAP)), Help::of(&flock(&scene)));
+
+    let lost: BTreeSet<_> = &ours.names() - &flocks.names();
+    assert!(!lost.is_empty());
+    let (man, readme) = (man_section("AS FLOCK"), readme_section("In place of flock"));
+    let in_man = between(man, "There is no\n", "\nunder this name");
+    let in_man: Vec<_> = in_man.lines().map(plain).collect();
+    assert_eq!(names_in(&in_man.join(" ")), lost);
+    let in_readme = between(readme, "There is no ", " under this name").replace('`', "");
+    assert_eq!(names_in(&in_readme), lost);
+    assert_eq!(&flocks.names() - &ours.names(), BTreeSet::new());
+
+    let statuses = |help: &Help| BTreeSet::from_iter(help.statuses.clone());
+    let gone = &statuses(&ours) - &statuses(&flocks);
+    let new = &statuses(&flocks) - &statuses(&ours);
+    assert_eq!(BTreeSet::from_iter(items(man)), new.clone());
+    let in_readme = between(readme, "exits with ", ".\n").replace('\n', " ");
+    let joined = |statuses| Vec::from_iter::<BTreeSet<_>>(statuses).join(" and ");
+    let (new, gone) = (joined(new), joined(gone));
+    assert!(
+        in_readme.starts_with(&format!("{new} in place of {gone}")),
+        "{in_readme}"
+    );
+    let in_man = between(man, "one that stands in place of ", ":\n").replace('\n', " ");
+    assert_eq!(in_man, gone);
+}
+
+#[test]
+fn the_man_page_and_the_readme_list_the_same_differences_from_flock() {
+    let Some(page) = mandoc(&["-T", "ascii", "-O", "width=400"]) else {
+        return;
+    };
+    // A letter, a backspace and the letter again is bold; an underscore before it, underlined.
+    let letters: Vec<char> = page.chars().collect();
+    let bare = (0..letters.len())
+        .filter(|&i| letters[i] != '\u{8}' && letters.get(i + 1) != Some(&'\u{8}'))
+        .map(|i| letters[i])
+        .collect::<String>();
+    let page = between(&bare, "\nAS FLOCK\n", "\nENVIRONMENT\n");
+    let in_man: Vec<_> = bullets(page, "o ");
+    let in_readme: Vec<_> = bullets(readme_section("In place of flock"), "- ");
+    assert!(in_man.len() >= 7, "{in_man:#?}");
+    assert_eq!(in_man, in_readme);
+}
+
+#[test]
+fn the_usage_in_the_readme_is_that_of_the_help() {
+    let indented: String = Help::of(Path::new(NONOVERLAP))
+        .usage
+        .lines()
+        .map(|line| format!("    {line}\n"))
+        .collect();
+    assert!(README.contains(&format!("\n{indented}\n")), "{indented}");
+}
+
+#[test]
+fn the_help_fits_80_columns() {
+    let scene = Scene::new();
+    for program in [PathBuf::from(NONOVERLAP), flock(&scene)] {
+        let help = Command::new(program).arg("--help").run().stdout();
+        let long: Vec<_> = help.lines().filter(|line| line.len() > 80).collect();
+        assert!(long.is_empty(), "{long:#?}");
+    }
+}
+
+#[test]
+fn the_readmes_first_command_runs_a_job() {
+    let line = first_screen_line("cargo run --release -- ");
+    let words = line.strip_prefix("cargo run --release -- ").unwrap();
+    runs_the_job(&format!("nonoverlap {words}"));
+}
+
+#[test]
+fn the_crontab_lines_run_a_job() {
+    let in_readme = first_screen_line("*/2 * * * * ");
+    let in_man = MAN.lines().find_map(|line| line.strip_prefix(".Dl */2 "));
+    assert_eq!(in_readme.strip_prefix("*/2 "), in_man);
+    assert!(!in_readme.contains('%'), "cron makes a newline of it");
+    let line = in_readme.strip_prefix("*/2 * * * * ").unwrap();
+    runs_the_job(&line.replace("/usr/local/bin/", ""));
+}
+
+#[test]
+fn the_readmes_test_command_is_the_one_that_the_gate_runs() {
+    let command = first_screen_line("cargo test");
+    // The package that is published has no gate.
+    let Ok(gate) = fs::read_to_string(Path::new(ROOT).join(".ci/run")) else {
+        return;
+    };
+    let runs_it = |line: &str| line.starts_with("step ") && line.ends_with(&format!("' {command}"));
+    let quoted = gate.replace('"', "'");
+    assert!(quoted.lines().any(runs_it), "no step is {command}");
+}
+
+#[test]
+fn what_the_documents_link_to_exists() {
+    for (name, text) in [("README.md", README), ("CHANGELOG.md", CHANGELOG)] {
+        let links: Vec<_> = links(text).collect();
+        assert!(!links.is_empty(), "{name}");
+        for link in links.iter().filter(|link| !link.starts_with("https://")) {
+            assert!(Path::new(ROOT).join(link).exists(), "{link} in {name}");
+        }
+    }
+}
+
+#[test]
+fn the_readme_lists_every_source_file_and_the_flow_of_main() {
+    let section = readme_section("How the source is laid out");
+    let mut listed: Vec<_> = links(section)
+        .filter(|link| link.starts_with("src/"))
+        .collect();
+    listed.sort_unstable();
+    let mut there = source_files("src");
+    there.extend(source_files("src/sys"));
+    there.sort_unstable();
+    assert_eq!(listed, there);
+
+    let main = fs::read_to_string(Path::new(ROOT).join("src/main.rs")).unwrap();
+    for line in between(section, "```\n", "```").lines() {
+        assert!(main.contains(&format!("//! {line}\n")), "{line}");
+    }
+}
+
+#[test]
+fn the_packages_and_the_rust_version_in_the_readme_are_those_of_the_manifest() {
+    let manifest = fs::read_to_string(Path::new(ROOT).join("Cargo.toml")).unwrap();
+    let packages: BTreeSet<_> = between(&manifest, "\n[dependencies]\n", "\n\n")
+        .lines()
+        .filter_map(|line| line.split(" = ").next())
+        .collect();
+    let listed: BTreeSet<_> = readme_section("Built on")
+        .lines()
+        .filter_map(|line| line.strip_prefix("- [")?.split(']').next())
+        .collect();
+    assert_eq!(listed, packages);
+    let oldest = between(&manifest, "\nrust-version = \"", "\"");
+    assert!(
+        README.contains(&format!("needs Rust {oldest} or newer")),
+        "{oldest}"
+    );
+}
+
+#[test]
+fn the_messages_are_those_that_the_man_page_explains() {
+    let scene = Scene::new();
+    symlink("nothing", scene.path("dangling")).unwrap();
+    let holder = Holder::of([scene.lock()]);
+    for (lock, option, command, message) in MESSAGES {
+        let ended = nonoverlap([option])
+            .arg(scene.path(lock))
+            .arg(command)
+            .run();
+        let path = scene.path(lock);
+        let said = ended.stderr().replace(path.to_str().unwrap(), "LOCKFILE");
+        let said = said.strip_prefix("nonoverlap: ").unwrap();
+        assert!(fits(said.trim_end(), message), "{message}: {ended:?}");
+        assert!(MAN.contains(&format!("\n.It {message}\n")), "{message}");
+    }
+    drop(holder);
+    assert!(README.contains("`nonoverlap: /tmp/parser.lock is held by PID 21488 ("));
+}
+
+/// A lock file, an option, a command, and what is said then.
+#[rustfmt::skip] // A row a line is how a table is read.
+const MESSAGES: [(&str, &str, &str, &str); 6] = [
+    ("lock", "-v", "true", "LOCKFILE is held by PID number (COMMAND) for TIME; not started"),
+    ("no/lock", "-n", "true", "cannot open lock file LOCKFILE: reason"),
+    ("dangling", "-n", "true", "cannot make lock file LOCKFILE: it is a symbolic link to nothing"),
+    ("", "--fcntl", "true", "cannot lock LOCKFILE: reason"),
+    ("free", "-n", "no/such", "cannot execute COMMAND: reason"),
+    ("other", "-v", "true", "LOCKFILE locked by PID number; starting COMMAND"),
+];
+
+#[test]
+fn the_scripts_in_the_man_page_run() {
+    let scripts: Vec<_> = MAN.split(".Bd -literal -offset indent\n").skip(1).collect();
+    assert_eq!(scripts.len(), 2);
+    for rest in scripts {
+        let text = rest.split(".Ed\n").next().unwrap();
+        let scene = Scene::new();
+        let script = scene.script("script", text);
+        in_folder(&scene, "exec sh ./script")
+            .run()
+            .expect(0, "one at a time\n", "");
+        assert_eq!(fs::read_to_string(script).unwrap(), text);
+    }
+}
+
+/// Linux only: strace writes the list.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_system_calls_in_the_readme_are_those_that_a_run_makes() {
+    let scene = Scene::new();
+    scene.file("lock", record_of(1));
+    let Some(made) = system_calls(&scene) else {
+        return left_out("the system calls in the README", "there is no strace");
+    };
+    let listed = first_cells(readme_section("Cost"));
+    // What the C library does before `main` is listed for musl.
+    let start = |calls: &[String]| calls.iter().position(|call| call == "open").unwrap();
+    assert_eq!(listed[start(&listed)..], made[start(&made)..]);
+    if cfg!(all(target_arch = "x86_64", target_env = "musl")) {
+        assert_eq!(listed, made);
+    }
+    let count = format!("there are {} system calls", listed.len());
+    assert!(readme_section("Cost").contains(&count), "{count}");
+}
+
+/// Runs a line of the documents in a folder of its own, with a parser that tells its PID.
+#[track_caller]
+fn runs_the_job(line: &str) {
+    if Command::new("python3").arg("-V").output().is_err() {
+        return left_out(line, "there is no python3");
+    }
+    let scene = Scene::new();
+    scene.file("parser.py", "import os\nprint(os.getpid())\n");
+    let folder = quoted(&scene.path(""));
+    let line = line.replace("/tmp/", &folder).replace("/home/me/", &folder);
+    let ended = in_folder(&scene, &line).run();
+    assert_eq!(ended.code(), Some(0), "{ended:?}");
+    let pid = ended.stdout().trim().parse().unwrap();
+    let record = fs::read_to_string(scene.path("parser.lock")).unwrap();
+    assert_eq!(record, record_of(pid), "{ended:?}");
+}
+
+/// A line of shell in the scene's folder, where nonoverlap is found by its name.
+fn in_folder(scene: &Scene, line: &str) -> Command {
+    symlink(NONOVERLAP, scene.path("nonoverlap")).unwrap();
+    let folder = scene.path("");
+    let mut path = OsString::from(&folder);
+    path.push(":");
+    path.push(env::var_os("PATH").unwrap());
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", line])
+        .env("PATH", path)
+        .current_dir(folder);
+    shell
+}
+
+/// Whether a message is of this form, in which some words stand for any text.
+fn fits(said: &str, form: &str) -> bool {
+    let form = form.replace("reason", "*").replace("number", "*");
+    let form = form.replace("COMMAND", "*").replace("TIME", "*");
+    let mut rest = said;
+    for (index, part) in form.split('*').enumerate() {
+        match rest.find(part) {
+            Some(0) => rest = &rest[part.len()..],
+            Some(at) if index > 0 => rest = &rest[at + part.len()..],
+            _ => return false,
+        }
+    }
+    rest.is_empty() || form.ends_with('*')
+}
+
+/// The names of the system calls between the two execs, in one spelling for all processors.
+#[cfg(target_os = "linux")]
+fn system_calls(scene: &Scene) -> Option<Vec<String>> {
+    let trace = scene.path("trace");
+    let mut strace = Command::new("strace");
+    strace
+        .arg("-o")
+        .arg(&trace)
+        .arg(NONOVERLAP)
+        .arg(scene.lock())
+        .arg("/bin/true");
+    if strace.output().is_err() {
+        return None;
+    }
+    strace.run().expect(0, "", "");
+    let trace = fs::read_to_string(trace).unwrap();
+    let calls = trace
+        .lines()
+        .skip(1)
+        .take_while(|line| !line.starts_with("execve("));
+    let name = |line: &str| match line.split('(').next().unwrap() {
+        "openat" => "open".to_owned(),
+        "newfstatat" if line.contains("AT_SYMLINK_NOFOLLOW") => "lstat".to_owned(),
+        "newfstatat" => "fstat".to_owned(),
+        "prlimit64" if line.contains("RLIMIT_FSIZE") => "getrlimit".to_owned(),
+        other => other.trim_end_matches("64").to_owned(),
+    };
+    // A debug build of Rust looks whether a descriptor is open before it closes it.
+    Some(
+        calls
+            .filter(|line| !line.contains("F_GETFD"))
+            .map(name)
+            .collect(),
+    )
+}

@@ -1,0 +1,173 @@
+//! Reading the help, the man page and the README: sections, lists and tables, as far as the tests of
+//! the documents want them.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::harness::{NONOVERLAP, Run, Scene, left_out};
+
+pub const README: &str = include_str!("../../../README.md");
+pub const CHANGELOG: &str = include_str!("../../../CHANGELOG.md");
+pub const MAN: &str = include_str!("../../../man/nonoverlap.1");
+
+/// The folder of the project.
+pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// What `--help` says.
+pub struct Help {
+    pub usage: String,
+    /// As they stand there: `-E, --conflict-exit-code N`.
+    pub options: Vec<String>,
+    pub statuses: Vec<String>,
+}
+
+impl Help {
+    pub fn of(program: &Path) -> Help {
+        let page = Command::new(program).arg("--help").run().stdout();
+        let (usage, rest) = page.split_once("\n\n").unwrap();
+        let (options, statuses) = rest.split_once("\nExit status: ").unwrap();
+        let options = options.lines().filter_map(|line| line.strip_prefix("  "));
+        let statuses = statuses.lines().filter_map(|line| line.strip_prefix("  "));
+        Help {
+            usage: usage.to_owned(),
+            options: options
+                .filter(|line| line.starts_with('-'))
+                .map(str::to_owned)
+                .collect(),
+            statuses: statuses
+                .filter_map(|line| line.split(' ').next())
+                .map(str::to_owned)
+                .collect(),
+        }
+    }
+
+    pub fn names(&self) -> BTreeSet<String> {
+        names_in(&self.options.join(" "))
+    }
+}
+
+/// The words that begin with a dash.
+pub fn names_in(text: &str) -> BTreeSet<String> {
+    text.split_whitespace()
+        .map(|word| word.trim_end_matches([',', '.']))
+        .filter(|word| word.starts_with('-'))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// nonoverlap under the name flock.
+pub fn flock(scene: &Scene) -> PathBuf {
+    let link = scene.path("flock");
+    symlink(NONOVERLAP, &link).unwrap();
+    link
+}
+
+pub fn man_section(name: &str) -> &'static str {
+    between(MAN, &format!("\n.Sh {name}\n"), "\n.Sh ")
+}
+
+pub fn readme_section(name: &str) -> &'static str {
+    between(README, &format!("\n## {name}\n"), "\n## ")
+}
+
+#[track_caller]
+pub fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
+    let found = text
+        .split_once(start)
+        .and_then(|(_, rest)| rest.split_once(end));
+    found
+        .unwrap_or_else(|| panic!("nothing between {start:?} and {end:?}"))
+        .0
+}
+
+/// What the items of a list in the man page are headed by.
+pub fn items(section: &str) -> Vec<String> {
+    section
+        .lines()
+        .filter_map(|line| line.strip_prefix(".It "))
+        .map(plain)
+        .collect()
+}
+
+/// A line of mdoc(7) as it is shown, as far as Fl and Ar go.
+pub fn plain(line: &str) -> String {
+    let (mut text, mut dash) = (String::new(), "");
+    for word in line.trim_start_matches('.').split(' ') {
+        match word {
+            "Fl" => dash = "-",
+            "Ar" => dash = "",
+            "," | "." => text += word,
+            _ if text.is_empty() => text = format!("{dash}{word}"),
+            _ => text += &format!(" {dash}{word}"),
+        }
+    }
+    text
+}
+
+/// The first cells of a table's rows, without the head.
+pub fn first_cells(section: &str) -> Vec<String> {
+    section
+        .lines()
+        .filter_map(|line| line.strip_prefix("| "))
+        .skip(1)
+        .filter_map(|line| line.split(" | ").next())
+        .map(|cell| cell.replace('`', ""))
+        .collect()
+}
+
+/// The items of a list, as text on one line each.
+pub fn bullets(text: &str, mark: &str) -> Vec<String> {
+    text.lines()
+        .filter_map(|line| line.trim_start().strip_prefix(mark))
+        .map(|line| line.trim_start().replace('`', ""))
+        .collect()
+}
+
+pub fn links(text: &str) -> impl Iterator<Item = &str> {
+    text.split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split(')').next())
+}
+
+pub fn source_files(folder: &str) -> Vec<String> {
+    fs::read_dir(Path::new(ROOT).join(folder))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".rs"))
+        .map(|name| format!("{folder}/{name}"))
+        .collect()
+}
+
+pub fn man_page() -> PathBuf {
+    Path::new(ROOT).join("man/nonoverlap.1")
+}
+
+/// What mandoc says of the man page, if there is a mandoc.
+pub fn mandoc(arguments: &[&str]) -> Option<String> {
+    let mut mandoc = Command::new("mandoc");
+    mandoc.args(arguments).arg(man_page());
+    if mandoc.output().is_err() {
+        left_out("the man page", "there is no mandoc");
+        return None;
+    }
+    let ended = mandoc.run();
+    // 1 is a matter of style, of which only some is the page's (see above).
+    assert!(matches!(ended.code(), Some(0 | 1)), "{ended:?}");
+    Some(ended.stdout())
+}
+
+/// The one line of a command that the README shows before its first section.
+#[track_caller]
+pub fn first_screen_line(start: &str) -> &'static str {
+    let (screen, _) = README.split_once("\n## ").unwrap();
+    let mut lines = screen
+        .lines()
+        .filter_map(|line| line.strip_prefix("    "))
+        .filter(|line| line.starts_with(start));
+    let line = lines.next().unwrap_or_else(|| panic!("no {start}"));
+    assert_eq!(lines.next(), None);
+    line
+}

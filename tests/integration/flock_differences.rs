@@ -1,0 +1,119 @@
+//! Where nonoverlap under the name flock differs from flock, which the manual lists. A difference
+//! that is not as it stands here, on either side, fails the test.
+
+/// One line, in a shell of its own, in the folder that `flock_lines.rs` describes.
+pub struct Difference {
+    pub why: &'static str,
+    pub line: &'static str,
+    /// Our exit status (a signal's number with a minus), and our stdout.
+    pub ours: (i32, &'static str),
+    pub theirs: Theirs,
+}
+
+/// What flock makes of it.
+#[derive(Clone, Copy)]
+pub enum Theirs {
+    /// Its exit status and its stdout.
+    Is(i32, &'static str),
+    /// It would wait for ever, and is not run.
+    Hangs,
+    /// The flock that is installed may be too old to know it, and is not run.
+    TooOld,
+}
+use Theirs::{Hangs, Is, TooOld};
+
+const UNLOCK: &str = "-u with a command is refused";
+const EXECS: &str = "it execs where flock forks";
+const CHILDREN: &str = "SIGCHLD is left as it was";
+const FIFO: &str = "a FIFO does not hang it";
+const LINES: &str = "verbose lines are not lost under -F";
+const NAMES: &str = "long options are not abbreviated";
+const LINK: &str = "nothing is made through a symbolic link";
+const TIMES: &str = "a time to wait is a decimal number from 0 up, and none is too long";
+const STREAMS: &str = "what cannot be written does not change how it ends, but for a page";
+const DESCRIPTORS: &str = "the lock file is on a descriptor from 10 up";
+const NEW: &str = "flock has it since 2.41 or later";
+
+/// flock's lines under --verbose, digits made alike.
+const TRUE: &str = "flock: getting lock took #.###### seconds\nflock: executing true\n";
+
+#[rustfmt::skip] // A row a line is how a table is read.
+pub const DIFFERENCES: &[Difference] = &[
+    row(UNLOCK, "flock -u free true", (64, ""), Is(0, "")),
+    row(UNLOCK, "flock -u taken true", (64, ""), Is(0, "")),
+    row(UNLOCK, "flock --unlock free echo ran", (64, ""), Is(0, "ran\n")),
+    row(UNLOCK, "flock -x -u free -c 'echo ran'", (64, ""), Is(0, "ran\n")),
+    row(UNLOCK, "exec 9>f; flock -u 9 true", (64, ""), Is(0, "")),
+    row(EXECS, "exec flock free sh -c 'kill -9 $$'", (-9, ""), Is(137, "")),
+    row(EXECS, "exec flock free sh -c 'kill -TERM $$'", (-15, ""), Is(143, "")),
+    row(EXECS, "exec flock free sh -c 'test $$ = $0 && echo the same' $$", (0, "the same\n"), Is(1, "")),
+    row(EXECS, "exec flock -F free sh -c 'test $$ = $0 && echo the same' $$", (0, "the same\n"), Is(0, "the same\n")),
+    row(EXECS, "exec flock -F free sh -c 'kill -9 $$'", (-9, ""), Is(-9, "")),
+    row(EXECS, "flock --verbose free echo out",
+        (0, "flock: getting lock took #.###### seconds\nflock: executing echo\nout\n"),
+        Is(0, "out\nflock: getting lock took #.###### seconds\nflock: executing echo\n")),
+    row(CHILDREN, "exec env --ignore-signal=CHLD flock free grep -c '^SigIgn:.*[13579bdf]....$' /proc/self/status", (0, "1\n"), Is(1, "0\n")),
+    row(FIFO, "mkfifo fifo; flock fifo kinds", (0, "FLOCK WRITE\n"), Hangs),
+    row(FIFO, "mkfifo fifo; flock -n fifo kinds", (0, "FLOCK WRITE\n"), Hangs),
+    row(LINES, "flock -F --verbose free true", (0, TRUE), Is(0, "")),
+    row(LINES, "flock --verbose --no-fork free true", (0, TRUE), Is(0, "")),
+    row(NAMES, "flock --nonb free true", (64, ""), Is(0, "")),
+    row(NAMES, "flock --time=1 free true", (64, ""), Is(0, "")),
+    row(NAMES, "flock --wai 1 free true", (64, ""), Is(0, "")),
+    row(NAMES, "flock --excl free true", (64, ""), Is(0, "")),
+    row(NAMES, "flock --shar free true", (64, ""), Is(0, "")),
+    row(NAMES, "flock --conf 3 free true", (64, ""), Is(0, "")),
+    row(NAMES, "flock --no-f free true", (64, ""), Is(0, "")),
+    row(NAMES, "flock --verb free true", (64, ""), Is(0, TRUE)),
+    row(NAMES, "flock --unl 99", (64, ""), Is(65, "")),
+    row(NAMES, "flock --hel >page; s=$?; test -s page && echo help; exit $s", (64, ""), Is(0, "help\n")),
+    row(LINK, "ln -s nothing link; flock link true; s=$?; ls nothing 2>/dev/null; exit $s", (73, ""), Is(0, "nothing\n")),
+    row(TIMES, "flock -w -1 free true", (64, ""), Is(71, "")),
+    row(TIMES, "flock --timeout=-0.5 free true", (64, ""), Is(71, "")),
+    row(TIMES, "flock -w nan free true", (64, ""), Is(71, "")),
+    row(TIMES, "flock -w 0x1 free true", (64, ""), Is(0, "")),
+    row(TIMES, "flock -w inf free true", (0, ""), Is(71, "")),
+    row(TIMES, "flock -w 1e400 free true", (0, ""), Is(71, "")),
+    row(TIMES, "flock -w 1e20 free true", (0, ""), Is(71, "")),
+    row(STREAMS, "flock --verbose free true >/dev/full", (0, ""), Is(1, "")),
+    row(STREAMS, "exec 9>f; flock --verbose 9 >/dev/full", (0, ""), Is(1, "")),
+    row(STREAMS, "flock --bogus 2>/dev/full", (64, ""), Is(1, "")),
+    row(STREAMS, "flock no/L true 2>&-", (66, ""), Is(1, "")),
+    row(STREAMS, "flock --help >/dev/full", (71, ""), Is(1, "")),
+    row(STREAMS, "flock --version >/dev/full", (71, ""), Is(1, "")),
+    row(STREAMS, "flock --help >&-", (71, ""), Is(0, "")),
+    row(DESCRIPTORS, "exec 0<&-; flock free cat 2>/dev/null", (1, ""), Is(0, "")),
+    row(DESCRIPTORS, "ulimit -n 10; flock free true", (71, ""), Is(0, "")),
+    row(NEW, "flock --fcntl free kinds", (0, "OFDLCK WRITE\n"), TooOld),
+    row(NEW, "flock --fcntl -s free kinds", (0, "OFDLCK READ\n"), TooOld),
+    row(NEW, "flock --fcntl dir true", (65, ""), TooOld),
+    row(NEW, "flock --fcntl -s dir kinds", (0, "OFDLCK READ\n"), TooOld),
+    row(NEW, "flock --fcntl -n taken kinds", (0, "OFDLCK WRITE\n"), TooOld),
+    row(NEW, "flock --fcntl=1 free true", (64, ""), TooOld),
+    row(NEW, "exec 9<free; flock --fcntl 9", (65, ""), TooOld),
+    row(NEW, "exec 9<free; flock --fcntl -s 9", (0, ""), TooOld),
+    row(NEW, "exec 9>&-; flock --fcntl -u 9", (65, ""), TooOld),
+    row(NEW, "flock --start=1 --length 2 free kinds", (0, "OFDLCK WRITE\n"), TooOld),
+    row(NEW, "flock --start", (64, ""), TooOld),
+    row(NEW, "flock --length x free true", (64, ""), TooOld),
+    row(NEW, "exec 9>f; flock --fd 9 kinds", (0, "FLOCK WRITE\n"), TooOld),
+    row(NEW, "exec 9<taken; flock --fd 9 -n true", (1, ""), TooOld),
+    row(NEW, "exec 9<taken; flock -n --fd 9 true", (1, ""), TooOld),
+    row(NEW, "exec 9>f; flock --fd 9 -c kinds", (0, "FLOCK WRITE\n"), TooOld),
+    row(NEW, "flock --fd 99 true", (65, ""), TooOld),
+    row(NEW, "flock --fd x true", (64, ""), TooOld),
+];
+
+const fn row(
+    why: &'static str,
+    line: &'static str,
+    ours: (i32, &'static str),
+    theirs: Theirs,
+) -> Difference {
+    Difference {
+        why,
+        line,
+        ours,
+        theirs,
+    }
+}

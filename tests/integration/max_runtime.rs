@@ -1,0 +1,160 @@
+//! `--max-runtime`: SIGALRM for the command's process, with nobody waiting.
+
+use std::fs;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::harness::{Holder, NONOVERLAP, Run, Scene, nonoverlap};
+
+/// perl runs its arguments with an alarm set.
+fn with_alarm(seconds: u32) -> Command {
+    let mut perl = Command::new("perl");
+    perl.args([
+        "-e",
+        "alarm shift; exec @ARGV",
+        &seconds.to_string(),
+        NONOVERLAP,
+    ]);
+    perl
+}
+
+#[test]
+fn the_command_is_ended_by_sigalrm() {
+    let scene = Scene::new();
+    let start = Instant::now();
+    let ended = nonoverlap(["--max-runtime", "1"])
+        .arg(scene.lock())
+        .args(["sleep", "1000"])
+        .run();
+    assert_eq!(ended.signal(), Some(libc::SIGALRM), "{ended:?}");
+    assert!(start.elapsed() >= Duration::from_millis(990));
+    nonoverlap([scene.lock()])
+        .arg("true")
+        .run()
+        .expect(0, "", "");
+}
+
+#[test]
+fn a_command_that_is_quicker_hears_nothing() {
+    let scene = Scene::new();
+    nonoverlap(["--max-runtime", "1h"])
+        .arg(scene.lock())
+        .args(["echo", "ran"])
+        .run()
+        .expect(0, "ran\n", "");
+}
+
+#[test]
+fn the_time_counts_from_the_command_and_not_from_the_wait() {
+    let scene = Scene::new();
+    let holder = Holder::of([scene.lock()]);
+    // It waits for longer than it may run, and then runs for its whole time.
+    let mut waiter = nonoverlap(["-w", "60", "--max-runtime", "1"]);
+    let script = "trap 'echo rung; exit 3' ALRM; echo $(date +%s%N); while :; do sleep 0.01; done";
+    let waiter = std::thread::spawn({
+        waiter.arg(scene.lock()).args(["bash", "-c", script]);
+        move || waiter.run()
+    });
+    #[cfg(target_os = "linux")]
+    crate::harness::eventually("it waits", || {
+        crate::harness::locks_on(&scene.lock())
+            .iter()
+            .any(|line| line.contains("->"))
+    });
+    std::thread::sleep(Duration::from_millis(1200)); // Longer than the command's time: that is the point.
+    holder.end();
+    let ended = waiter.join().unwrap();
+    assert_eq!(ended.code(), Some(3), "{ended:?}");
+    assert!(ended.stdout().ends_with("rung\n"), "{ended:?}");
+}
+
+#[test]
+fn an_earlier_alarm_of_the_callers_is_left() {
+    let scene = Scene::new();
+    let left = ["perl", "-e", "print alarm 0"];
+    let ended = with_alarm(100)
+        .args(["--max-runtime", "2h"])
+        .arg(scene.lock())
+        .args(left)
+        .run();
+    let seconds: u32 = ended.stdout().parse().unwrap();
+    assert!((90..=100).contains(&seconds), "{ended:?}");
+}
+
+#[test]
+fn a_later_alarm_of_the_callers_gives_way() {
+    let scene = Scene::new();
+    let left = ["perl", "-e", "print alarm 0"];
+    let ended = with_alarm(7200)
+        .args(["--max-runtime", "100s"])
+        .arg(scene.lock())
+        .args(left)
+        .run();
+    let seconds: u32 = ended.stdout().parse().unwrap();
+    assert!((90..=100).contains(&seconds), "{ended:?}");
+}
+
+#[test]
+fn where_sigalrm_cannot_ring_nothing_runs() {
+    let scene = Scene::new();
+    let ignored = "$SIG{ALRM} = 'IGNORE'; exec @ARGV";
+    let blocked = "use POSIX; sigprocmask(SIG_BLOCK, POSIX::SigSet->new(SIGALRM)); exec @ARGV";
+    for (how, message) in [
+        (
+            ignored,
+            "nonoverlap: cannot set --max-runtime: SIGALRM is ignored here\n",
+        ),
+        (
+            blocked,
+            "nonoverlap: cannot set --max-runtime: SIGALRM is blocked here\n",
+        ),
+    ] {
+        let mut perl = Command::new("perl");
+        perl.args(["-e", how, NONOVERLAP, "--max-runtime", "1m"])
+            .arg(scene.lock())
+            .args(["echo", "ran"]);
+        perl.run().expect(71, "", message);
+        assert!(!scene.lock().exists());
+    }
+}
+
+#[test]
+fn children_of_a_shell_run_on_and_keep_the_lock() {
+    let scene = Scene::new();
+    let mut command = nonoverlap(["--max-runtime", "1"]);
+    let script = "sleep 1000 >/dev/null 2>&1 & echo $!; wait";
+    let ended = command.arg(scene.lock()).args(["sh", "-c", script]).run();
+    assert_eq!(ended.signal(), Some(libc::SIGALRM), "{ended:?}");
+    nonoverlap([scene.lock()])
+        .arg("true")
+        .run()
+        .expect(1, "", "");
+    crate::harness::kill(ended.stdout().trim().parse().unwrap(), libc::SIGKILL);
+}
+
+#[test]
+fn what_it_does_not_go_together_with_is_refused() {
+    let scene = Scene::new();
+    for (arguments, message) in [
+        (
+            &["-o", "--max-runtime", "1", "l", "true"][..],
+            "--max-runtime does not go together with -o",
+        ),
+        (
+            &["--max-runtime", "1", "9"],
+            "--max-runtime takes a command",
+        ),
+        (
+            &["--max-runtime", "0", "l", "true"],
+            "--max-runtime takes at least a second",
+        ),
+        (
+            &["--max-runtime", "1w", "l", "true"],
+            "not a duration, such as 90, 90s, 30m, 2h or 1d: '1w'",
+        ),
+    ] {
+        let ended = nonoverlap(arguments).current_dir(scene.path("")).run();
+        ended.expect(64, "", &format!("nonoverlap: {message}\n"));
+        assert!(fs::read_dir(scene.path("")).unwrap().next().is_none());
+    }
+}
