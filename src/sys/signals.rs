@@ -56,12 +56,10 @@ impl Disposition {
     ///
     /// The handler may do what is safe at any moment: at most note that it was called.
     pub fn call(signal: c_int, handler: Handler) -> Disposition {
-        let action = libc::sigaction {
-            sa_sigaction: handler as libc::sighandler_t,
-            sa_flags: libc::SA_SIGINFO,
-            sa_mask: set_of(&[]),
-            ..zeroed_action()
-        };
+        let mut action = zeroed_action();
+        action.sa_sigaction = handler as libc::sighandler_t;
+        action.sa_mask = set_of(&[]);
+        action.sa_flags = libc::SA_SIGINFO;
         let mut found = zeroed_action();
         // SAFETY: `action` has a handler of the type that SA_SIGINFO asks for, which by the contract
         // above is safe at any moment, and an empty mask; the disposition that was is written to
