@@ -123,7 +123,7 @@ fn a_path_is_taken_byte_for_byte_and_shown_escaped() {
     ];
     for (name, shown) in names {
         // The file systems of macOS take only UTF-8.
-        if cfg!(target_os = "macos") && str::from_utf8(name).is_err() {
+        if cfg!(target_os = "macos") && std::str::from_utf8(name).is_err() {
             continue;
         }
         let scene = Scene::new();
