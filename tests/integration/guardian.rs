@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::harness::{
     HOLD, Holder, NONOVERLAP, Run, Scene, eventually, holds_lock, is_root, kill, left_out,
-    nonoverlap, quoted,
+    nonoverlap, quoted, reason,
 };
 
 /// The guardian of a command: the child of its process that has the guardian's name.
@@ -233,33 +233,27 @@ fn if_the_command_cannot_be_executed_the_lock_is_free_at_once() {
 fn without_a_guardian_nothing_runs() {
     let scene = Scene::new();
     let trace = scene.path("trace");
-    for (call, reason) in [
-        ("pidfd_open", "Too many open files"),
-        ("pipe2", "Too many open files"),
-        ("clone", "Resource temporarily unavailable"),
-        ("close_range", "Function not implemented"),
-        ("setsid", "Operation not permitted"),
-        ("chdir", "Permission denied"),
+    for (call, error, errno) in [
+        ("pidfd_open", "EMFILE", libc::EMFILE),
+        ("pipe2", "EMFILE", libc::EMFILE),
+        ("clone", "EAGAIN", libc::EAGAIN),
+        ("close_range", "ENOSYS", libc::ENOSYS),
+        ("setsid", "EPERM", libc::EPERM),
+        ("chdir", "EACCES", libc::EACCES),
     ] {
-        let errno = match reason {
-            "Too many open files" => "EMFILE",
-            "Resource temporarily unavailable" => "EAGAIN",
-            "Function not implemented" => "ENOSYS",
-            "Operation not permitted" => "EPERM",
-            _ => "EACCES",
-        };
         let mut strace = Command::new("strace");
         strace
             .args(["-f", "-o"])
             .arg(&trace)
-            .arg(format!("--inject={call}:error={errno}"));
+            .arg(format!("--inject={call}:error={error}"));
         strace
             .args([NONOVERLAP, "-o"])
             .arg(scene.lock())
             .args(["echo", "ran"]);
         let message = format!(
-            "nonoverlap: cannot post a guardian over {}: {reason}\n",
-            scene.lock().display()
+            "nonoverlap: cannot post a guardian over {}: {}\n",
+            scene.lock().display(),
+            reason(errno)
         );
         strace.run().expect(71, "", &message);
         nonoverlap(["-w", "10"])

@@ -203,17 +203,6 @@ fn the_command_finds_every_signal_as_it_was_before_the_wait() {
     }
 }
 
-/// The C library keeps these to itself, and lets them through when it sets a first handler.
-#[test]
-fn a_pending_signal_that_the_c_library_hides_is_still_pending_after_a_wait() {
-    let scene = Scene::new();
-    Before {
-        pending: &[32, 33, 34],
-        ..ALL_BLOCKED
-    }
-    .is_found_after_waits(&scene);
-}
-
 #[test]
 fn a_blocked_signal_that_comes_during_a_wait_is_pending_after_it() {
     let scene = Scene::new();
