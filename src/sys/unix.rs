@@ -28,6 +28,16 @@ pub fn last_error() -> Errno {
 /// beyond the limit RLIMIT_NOFILE; that means the same and is said the same. The old number is
 /// closed then, too.
 pub fn move_up(descriptor: OwnedFd, least: RawFd) -> Result<OwnedFd, Errno> {
+    // Where 3 to 9 are taken, open(2) itself has given the lowest free number from 10 up.
+    if descriptor.as_raw_fd() >= least {
+        // SAFETY: F_SETFD takes an int and touches no memory of ours.
+        let kept = unsafe { libc::fcntl(descriptor.as_raw_fd(), libc::F_SETFD, 0) };
+        return if kept < 0 {
+            Err(last_error())
+        } else {
+            Ok(descriptor)
+        };
+    }
     // SAFETY: F_DUPFD takes an int and touches no memory of ours.
     let moved = unsafe { libc::fcntl(descriptor.as_raw_fd(), libc::F_DUPFD, least) };
     if moved < 0 {
