@@ -4,6 +4,7 @@
 use std::fs;
 use std::process::Command;
 
+use crate::gate::{Answer, run_gated};
 use crate::harness::{
     Holder, NONOVERLAP, Run, Scene, has_tool, holds_lock, nonoverlap, quoted, reason, record_of,
 };
@@ -27,6 +28,7 @@ fn the_command_gets_the_lowest_free_descriptor_from_10_up_and_no_other() {
         ("exec 10</dev/null", 11),
         ("exec 10</dev/null 11</dev/null 13</dev/null", 12),
         ("exec 3</dev/null 5</dev/null", 10),
+        ("exec 3</dev/null 4<&3 5<&3 6<&3 7<&3 8<&3 9<&3", 10),
     ];
     for (prelude, lock) in table {
         let scene = Scene::new();
@@ -77,7 +79,7 @@ fn scripts_that_open_and_close_3_to_9_keep_the_lock_in_every_shell() {
         let log = quoted(&scene.path("log"));
         let open = lines.join(&log) + &log;
         let close = lines.join("&-") + "&-";
-        let script = scene.file("job", format!("{open}\n{close}\necho held\ncat\n"));
+        let script = scene.file("job", format!("{open}\n{close}\necho held && cat\n"));
         let holder = Holder::start(nonoverlap([scene.lock()]).arg(shell).arg(script));
         assert!(holds_lock(holder.pid(), &scene.lock()), "{shell}");
         nonoverlap([scene.lock()])
@@ -108,6 +110,32 @@ fn closed_standard_streams_stay_closed_and_are_not_the_lock_file() {
         assert_eq!(numbers(list), expected, "{ended:?}");
         let content = fs::read_to_string(scene.lock()).unwrap();
         assert_eq!(content, record_of(pid.parse().unwrap()), "{ended:?}");
+    }
+}
+
+#[test]
+fn while_a_message_is_written_no_standard_stream_is_the_lock_file() {
+    for closed in 0..8 {
+        let scene = Scene::new();
+        let mut command = with_closed(closed);
+        command
+            .args([NONOVERLAP, "-v"])
+            .arg(scene.lock())
+            .arg("true");
+        let mut messages = 0;
+        let (ended, _) = run_gated(&mut command, libc::SYS_write, |call| {
+            for stream in 0..3 {
+                let stream = fs::read_link(format!("/proc/{}/fd/{stream}", call.pid));
+                assert_ne!(stream.ok(), Some(scene.lock()), "{closed:03b}");
+            }
+            messages += usize::from(call.arguments[0] == 2);
+            Answer::Pass
+        });
+        assert_eq!(ended.code(), Some(0), "{ended:?}");
+        assert!(
+            messages > 0,
+            "a message is tried, also where stderr is closed"
+        );
     }
 }
 

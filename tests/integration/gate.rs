@@ -18,6 +18,8 @@ use crate::harness::{Ended, Run};
 pub struct Call {
     /// Its number in the run, from 1.
     pub number: usize,
+    /// The process that makes it.
+    pub pid: u32,
     pub arguments: [u64; 6],
 }
 
@@ -48,6 +50,7 @@ pub fn run_gated(
             number += 1;
             let call = Call {
                 number,
+                pid: request.pid,
                 arguments: request.data.args,
             };
             reply(&listener, request.id, &answer(&call));

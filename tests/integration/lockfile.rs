@@ -224,7 +224,7 @@ mod linux {
     #[test]
     fn a_file_that_an_ordinary_user_may_only_read_is_locked_and_not_changed() {
         let scene = Scene::new();
-        for content in ["", "      4242\n", "data\n"] {
+        for content in ["", "2000000000\n", "data\n"] {
             let lock = scene.file("lock", content);
             fs::set_permissions(&lock, Permissions::from_mode(0o444)).unwrap();
             let before = Snapshot::of(&lock);
@@ -318,13 +318,17 @@ mod linux {
         let scene = Scene::new();
         fs::create_dir(scene.path("ro")).unwrap();
         let script = "mount -t tmpfs tmpfs ro || exit 99
-            true >ro/lock && printf '      4242\\n' >ro/record && mount -o remount,ro ro || exit 98
+            true >ro/lock && printf '2000000000\\n' >ro/record && mount -o remount,ro ro || exit 98
             for lock in ro/lock ro/record; do \"$0\" $lock \"$0\" -E7 $lock echo wrong; echo $?; done
             \"$0\" ro/missing echo wrong; echo $?; cat ro/record; umount ro";
         let ended = with_mounts(&scene, script).run();
         let reason = reason(libc::EROFS);
         let message = format!("nonoverlap: cannot make lock file ro/missing: {reason}\n");
-        ended.expect(0, &format!("7\n7\n73\n{}", record_of(4242)), &message);
+        ended.expect(
+            0,
+            &format!("7\n7\n73\n{}", record_of(2_000_000_000)),
+            &message,
+        );
     }
 
     #[test]
@@ -346,7 +350,7 @@ mod linux {
             fs::create_dir(scene.path("full")).unwrap();
             let script = format!(
                 "{mount} || exit 99
-                cd full && true >empty && printf '      4242\\n' >record
+                cd full && true >empty && printf '2000000000\\n' >record
                 dd if=/dev/zero of=fill bs=1k 2>/dev/null && exit 98
                 \"$0\" empty echo quiet 2>&1; \"$0\" -v empty echo ran; cat empty
                 \"$0\" record sh -c 'printf \"%10d\\n\" $$; cat record'
