@@ -553,7 +553,11 @@ pub fn run_on(command: &mut Command, stderr: Stdio) -> Shown {
 /// The writing end of a pipe that nobody reads.
 pub fn broken_pipe() -> Stdio {
     let mut reader = Command::new("true").stdin(Stdio::piped()).spawn().unwrap();
-    let pipe = reader.stdin.take().unwrap();
+    let mut pipe = reader.stdin.take().unwrap();
     reader.wait().unwrap();
+    // A child that a parallel test has forked has the reading end, too, until it executes its program.
+    eventually("the pipe is broken", || {
+        std::io::Write::write(&mut pipe, b"x").is_err()
+    });
     pipe.into()
 }

@@ -11,7 +11,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use crate::harness::{Holder, Run, Scene, nonoverlap, run_on};
-use crate::outcome::{Corner, HELD, assert_says, words};
+use crate::outcome::{BARE_PATH, Corner, HELD, assert_says, words};
 
 #[test]
 fn verbose_says_which_lock_which_pid_and_which_command() {
@@ -101,7 +101,10 @@ fn a_name_is_shown_in_every_message_so_that_it_cannot_steer_the_terminal() {
         }
         let name = OsStr::from_bytes(name);
         let inside = |words: &[&OsStr]| {
-            let ended = nonoverlap(words).current_dir(scene.path("")).run();
+            let ended = nonoverlap(words)
+                .env("PATH", BARE_PATH)
+                .current_dir(scene.path(""))
+                .run();
             assert!(ended.stdout.is_empty(), "{ended:?}");
             ended.stderr()
         };

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::harness::{Holder, NONOVERLAP, Run, Scene, broken_pipe, nonoverlap};
@@ -242,6 +242,10 @@ fn a_lock_file_that_cannot_be_made_is_73() {
     }
 }
 
+/// A PATH in which all folders can be searched: a caller's own may hold some that cannot, and then what is not there
+/// is 126 and not 127.
+pub const BARE_PATH: &str = "/bin:/usr/bin";
+
 /// What the tool `ran` ends with.
 pub const RAN: i32 = 42;
 
@@ -305,7 +309,7 @@ impl Corner {
     pub fn nonoverlap<I: IntoIterator<Item: AsRef<OsStr>>>(&self, arguments: I) -> Command {
         let mut command = nonoverlap(arguments);
         command.current_dir(self.scene.path(""));
-        command.envs(self.path.iter().map(|path| ("PATH", path)));
+        command.env("PATH", self.path.as_deref().unwrap_or(Path::new(BARE_PATH)));
         command
     }
 }

@@ -34,29 +34,31 @@ pub fn sight(command: &mut Command, stderr: Stdio) -> Vec<String> {
         text.contains(&format!("\nPid:\t{pid}\n")),
         "not PID {pid}: {text}"
     );
-    text.lines()
-        .filter_map(steady)
-        .map(|line| {
-            let words = line.split_ascii_whitespace();
-            let words = words.map(|word| if word == pid { "itself" } else { word });
-            words.collect::<Vec<_>>().join(" ")
-        })
-        .collect()
+    text.lines().filter_map(|line| steady(line, &pid)).collect()
 }
 
-/// A line without what differs from run to run: sizes of memory, counts of context switches, and `SigQ`, which counts
-/// other processes' signals. Of `/proc/self/stat` the numbers of proc_pid_stat(5) that nobody but the caller sets.
-fn steady(line: &str) -> Option<String> {
+/// A line without what differs from run to run: its PID, sizes of memory, counts of context switches, and `SigQ`, which
+/// counts other processes' signals. Of `/proc/self/stat` the numbers of proc_pid_stat(5) that nobody but the caller sets.
+fn steady(line: &str, pid: &str) -> Option<String> {
     const UNSTEADY: [&str; 7] = ["State", "FDSize", "Vm", "Rss", "Hugetlb", "SigQ", "THP"];
+    // Any other number can be the same by chance.
+    const PIDS: [&str; 3] = ["Tgid", "Pid", "NS"];
+    let unless_own = |word| if word == pid { "itself" } else { word };
     if let Some((_, numbers)) = line.rsplit_once(") ") {
         // The first number behind the name is the third of all.
         let number = |place: usize| numbers.split(' ').nth(place - 3).unwrap_or("?");
-        let places = [4, 5, 6, 7, 8, 18, 19, 20, 21, 38, 40, 41];
-        return Some(places.map(number).join(" "));
+        // Its group, its session and its terminal's foreground group; its parent, its terminal and the rest.
+        let groups = [5, 6, 8].map(|place| unless_own(number(place)));
+        let others = [4, 7, 18, 19, 20, 21, 38, 40, 41].map(number);
+        return Some([&groups[..], &others].concat().join(" "));
     }
-    let differs =
-        UNSTEADY.iter().any(|name| line.starts_with(name)) || line.contains("ctxt_switches");
-    (!differs).then(|| line.to_owned())
+    let is_of = |names: &[&str]| names.iter().any(|name| line.starts_with(name));
+    if is_of(&UNSTEADY) || line.contains("ctxt_switches") {
+        return None;
+    }
+    let words = line.split_ascii_whitespace();
+    let words = words.map(|word| if is_of(&PIDS) { unless_own(word) } else { word });
+    Some(words.collect::<Vec<_>>().join(" "))
 }
 
 /// The same run without nonoverlap and with it: `starter` is what comes before it, `prepare` what is done to the child.

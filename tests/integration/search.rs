@@ -203,6 +203,7 @@ fn of_a_file_that_is_neither_program_nor_text_the_shell_says_what_it_says() {
     let by_nonoverlap = street.find(None, &["./garbage", "argument"]);
     let by_shell = Command::new("/bin/sh")
         .args(["./garbage", "argument"])
+        .env_remove("PATH")
         .current_dir(street.path(""))
         .run();
     assert_ne!(by_shell.code(), Some(0), "{by_shell:?}");

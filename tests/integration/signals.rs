@@ -7,9 +7,7 @@ use crate::harness::{NONOVERLAP, Run, Scene};
 #[test]
 fn a_timer_of_the_callers_rings_in_the_command() {
     let scene = Scene::new();
-    let ended = under_timers("alarm 1", &scene)
-        .args(["sleep", "1000"])
-        .run();
+    let ended = under_timers("alarm 1", &scene).args(["sleep", "90"]).run();
     assert_eq!(ended.signal(), Some(libc::SIGALRM), "{ended:?}");
 }
 
