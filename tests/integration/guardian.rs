@@ -319,7 +319,7 @@ fn a_daemon_that_is_left_behind_keeps_the_lock_unless_it_is_closed() {
 #[test]
 fn status_names_the_command_and_not_its_guardian() {
     let scene = Scene::new();
-    let holder = Holder::of([Path::new("-o"), &scene.lock()]);
+    let holder = Holder::of([Path::new("-o"), &scene.lock()]).settled();
     let said = nonoverlap(["--status"]).arg(scene.lock()).run().stdout();
     let expected = format!(
         "{}: held by PID {} for ",

@@ -257,6 +257,16 @@ impl Holder {
         self.child.id()
     }
 
+    /// Waits until [`HOLD`]'s shell has become cat, so that its command line changes no more. Linux
+    /// only.
+    pub fn settled(self) -> Holder {
+        let name = format!("/proc/{}/comm", self.pid());
+        eventually("it is cat", || {
+            fs::read_to_string(&name).is_ok_and(|name| name == "cat\n")
+        });
+        self
+    }
+
     /// Lets it end, and gives its status.
     pub fn end(mut self) -> ExitStatus {
         self.stdin.take();
