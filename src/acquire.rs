@@ -65,7 +65,7 @@ pub struct Busy {
 /// replaced files; [`Error::Timer`]; and what opening the file again can bring.
 pub fn acquire(mut file: LockFile, terms: &Terms) -> Result<Attempt, Error> {
     let limit = Limit::of(terms.patience);
-    let mut looked_for_deleted = !terms.wary;
+    let mut passed = Vec::new();
     for _ in 0..TRIES {
         match take(&mut file, terms, limit)? {
             Answer::Ours => {}
@@ -89,8 +89,10 @@ pub fn acquire(mut file: LockFile, terms: &Terms) -> Result<Attempt, Error> {
         // A lock file that is new or empty may stand where somebody deleted the one that a running
         // job holds. Then that one is the file to lock: taken now, or waited for; and after it the
         // one that the path names.
-        if is_new(&state) && !mem::replace(&mut looked_for_deleted, true) {
-            if let Some(deleted) = file.deleted_namesake() {
+        // There may be several, each with a holder; none is waited for twice.
+        if terms.wary && is_new(&state) {
+            if let Some((deleted, pin)) = file.deleted_namesake(&passed)? {
+                passed.push(pin);
                 file = deleted;
                 continue;
             }

@@ -118,12 +118,16 @@ pub fn find(survey: Option<&Survey>, place: Place) -> Finding {
         Ok(file) => {
             let finding = look(survey, file.as_fd(), recorded(path));
             match finding.verdict {
-                Ok(Verdict::Free) => deleted(survey, sys::path_of(file.as_fd())).unwrap_or(finding),
+                Ok(Verdict::Free) => {
+                    deleted(survey, sys::path_of(file.as_fd()), Some(file.as_fd()))
+                        .unwrap_or(finding)
+                }
                 _ => finding,
             }
         }
         Err(Errno::NOENT) => {
-            let finding = deleted(survey, absolute(path)).unwrap_or(Finding::of(Ok(Verdict::Free)));
+            let finding =
+                deleted(survey, absolute(path), None).unwrap_or(Finding::of(Ok(Verdict::Free)));
             Finding {
                 exists: false,
                 ..finding
@@ -154,9 +158,18 @@ fn look(survey: Option<&Survey>, file: BorrowedFd<'_>, record: Option<Record>) -
 }
 
 /// The lock on a deleted file that had this path, if somebody has it.
-fn deleted(survey: Option<&Survey>, path: Option<PathBuf>) -> Option<Finding> {
-    let survey = survey?;
-    let place = survey.deleted(&path?)?;
+fn deleted(
+    survey: Option<&Survey>,
+    path: Option<PathBuf>,
+    file: Option<BorrowedFd<'_>>,
+) -> Option<Finding> {
+    let (survey, path) = (survey?, path?);
+    let folder = match file {
+        Some(_) => None,
+        None => Some(open_to_look(path.parent()?).ok()?),
+    };
+    let beside = file.or(folder.as_ref().map(AsFd::as_fd))?;
+    let place = survey.deleted(&path, beside).next()?;
     let file = open_to_look(place).ok()?;
     // What it held when it was deleted, it still holds.
     let content = fs::open(place, CAREFUL | OFlags::RDONLY, Mode::empty()).ok();
@@ -297,9 +310,10 @@ fn is_our_line(pid: u32) -> bool {
     }
 }
 
-/// Where a locked file can be opened that had the path of this file and was deleted, if there is
-/// one.
-pub fn deleted_lock(file: BorrowedFd<'_>) -> Option<PathBuf> {
-    let path = sys::path_of(file)?;
-    Survey::take().ok()?.deleted(&path).map(PathBuf::from)
+/// Where locked files can be opened that had the path of this file and were deleted.
+pub fn deleted_locks(file: BorrowedFd<'_>) -> Vec<PathBuf> {
+    let (Some(path), Ok(survey)) = (sys::path_of(file), Survey::take()) else {
+        return Vec::new();
+    };
+    survey.deleted(&path, file).map(PathBuf::from).collect()
 }

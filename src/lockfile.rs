@@ -45,6 +45,8 @@ pub struct LockFile {
     access: Access,
     /// The last component of the path is a symbolic link.
     through_link: bool,
+    /// No path leads to it any more.
+    is_deleted: bool,
 }
 
 enum Descriptor {
@@ -73,6 +75,7 @@ impl LockFile {
                     place,
                     access,
                     through_link: false,
+                    is_deleted: false,
                 });
             }
         };
@@ -86,6 +89,7 @@ impl LockFile {
             place,
             access,
             through_link,
+            is_deleted: false,
         })
     }
 
@@ -106,32 +110,60 @@ impl LockFile {
     /// that cannot be written to (flock(2), "NFS details").
     pub fn wider(&self) -> Option<LockFile> {
         match (self.place, self.access) {
-            (Place::File(_), Access::Read | Access::Write) => {
+            (Place::File(_), Access::Read | Access::Write) if !self.is_deleted => {
                 LockFile::open(self.place, Access::ReadWrite).ok()
             }
             _ => None,
         }
     }
 
-    /// A locked file of the same path that was deleted, if it is seen that a process has one. The
-    /// path does not name it.
-    pub fn deleted_namesake(&self) -> Option<LockFile> {
-        if !matches!(self.place, Place::File(_)) {
-            return None;
+    /// A locked file of the same path that was deleted, if it is seen that a process has one, other
+    /// than those that were passed already. The path does not name it. It comes with a descriptor
+    /// that no lock is on: as long as that is kept, no other file can get its inode number.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Open`] or [`Error::Descriptor`] where there is one and it cannot be opened: that is
+    /// no reason to run beside its holder.
+    pub fn deleted_namesake(
+        &self,
+        passed: &[OwnedFd],
+    ) -> Result<Option<(LockFile, OwnedFd)>, Error> {
+        let Place::File(path) = self.place else {
+            return Ok(None);
+        };
+        let cannot = |reason| Error::Open(self.place, reason);
+        for place in holders::deleted_locks(self.as_fd()) {
+            let flags = CAREFUL | access_flags(self.access);
+            let open = |flags| match fs::open(&place, flags, Mode::empty()) {
+                Ok(opened) => Ok(Some(opened)),
+                // Its process has just ended, or closed it.
+                Err(Errno::NOENT | Errno::SRCH) => Ok(None),
+                Err(reason) => Err(cannot(reason)),
+            };
+            let Some(pin) = open(sys::LOOK | OFlags::CLOEXEC)? else {
+                continue;
+            };
+            let state = fs::fstat(&pin).map_err(cannot)?;
+            let is_it = |file: &OwnedFd| fs::fstat(file).is_ok_and(|it| same_file(&it, &state));
+            if passed.iter().any(is_it) {
+                continue;
+            }
+            let Some(opened) = open(flags)?.filter(is_it) else {
+                continue;
+            };
+            let moved = sys::move_up(opened, LEAST_DESCRIPTOR);
+            let moved = moved.map_err(|reason| Error::Descriptor(path, reason))?;
+            let file = LockFile {
+                descriptor: Descriptor::Ours(moved),
+                place: self.place,
+                access: self.access,
+                through_link: self.through_link,
+                is_deleted: true,
+            };
+            return Ok(Some((file, pin)));
         }
-        let opened = fs::open(
-            holders::deleted_lock(self.as_fd())?,
-            OFlags::RDONLY | CAREFUL,
-            Mode::empty(),
-        )
-        .ok()?;
-        let descriptor = Descriptor::Ours(sys::move_up(opened, LEAST_DESCRIPTOR).ok()?);
-        Some(LockFile {
-            descriptor,
-            place: self.place,
-            access: self.access,
-            through_link: self.through_link,
-        })
+        Ok(None)
     }
 
     /// The state of the open file, if the path still names it. A descriptor of the caller's is what

@@ -3,17 +3,20 @@
 
 use std::ffi::OsStr;
 use std::fmt::Display;
-use std::os::fd::OwnedFd;
+use std::os::fd::{OwnedFd, RawFd};
 
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::{self, Errno};
 use rustix::stdio;
 
 use crate::acquire::Held;
-use crate::lockfile::{LEAST_DESCRIPTOR, LockFile, same_file};
+use crate::lockfile::{LockFile, same_file};
 use crate::outcome::Error;
 use crate::sys;
 use crate::time::{Moment, Zone};
+
+/// The first descriptor that is none of the three streams.
+const BEHIND_THE_STREAMS: RawFd = 3;
 
 /// A log that is open for appending.
 pub struct Log {
@@ -30,11 +33,9 @@ impl Log {
     pub fn open(path: &OsStr) -> Result<Log, Error> {
         let cannot = |reason| Error::Log(path.to_os_string(), reason);
         let opened = open_or_make(path).map_err(cannot)?;
-        let flags = fs::fcntl_getfl(&opened).map_err(cannot)?;
-        fs::fcntl_setfl(&opened, flags - OFlags::NONBLOCK).map_err(cannot)?;
-        // Not on 0, 1 or 2, should one of them be closed; and closed by exec, when it is on 1 and
-        // 2.
-        let file = io::fcntl_dupfd_cloexec(&opened, LEAST_DESCRIPTOR).map_err(cannot)?;
+        // Not on 0, 1 or 2, should one of them be closed, nor where the lock is to be; and closed by
+        // exec, when it is on 1 and 2.
+        let file = io::fcntl_dupfd_cloexec(&opened, BEHIND_THE_STREAMS).map_err(cannot)?;
         Ok(Log { file })
     }
 
@@ -70,8 +71,11 @@ impl Log {
     /// As dup2(2).
     pub fn take_output(&self, _held: &Held) -> Result<Stderr, Errno> {
         let stderr = Stderr {
-            found: io::fcntl_dupfd_cloexec(stdio::stderr(), LEAST_DESCRIPTOR).ok(),
+            found: io::fcntl_dupfd_cloexec(stdio::stderr(), BEHIND_THE_STREAMS).ok(),
         };
+        // Our own lines do not wait for the reader of a FIFO; the command's do as ever.
+        let flags = fs::fcntl_getfl(&self.file)?;
+        fs::fcntl_setfl(&self.file, flags - OFlags::NONBLOCK)?;
         stdio::dup2_stdout(&self.file)?;
         stdio::dup2_stderr(&self.file)?;
         Ok(stderr)

@@ -9,6 +9,7 @@
 //! that one may trace.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -28,10 +29,11 @@ pub const LOOK: OFlags = OFlags::PATH;
 /// All locks of the system at about one moment.
 pub struct Survey {
     locks: HashMap<Inode, Sight>,
-    /// Locked files whose path ends in " (deleted)", by that path, and where to open them.
-    deleted: HashMap<Vec<u8>, PathBuf>,
-    /// The file systems' device numbers, by the number of the mount.
-    devices: HashMap<String, String>,
+    /// Locked files that were deleted, by the path that they had: on which mount, and where to open
+    /// them.
+    deleted: HashMap<Vec<u8>, Vec<(Mount, PathBuf)>>,
+    /// The mounts that we see.
+    mounts: Vec<Mount>,
     /// There may be locks that cannot be seen.
     has_blind_spots: bool,
 }
@@ -63,7 +65,7 @@ impl Survey {
         let mut survey = Survey {
             locks: HashMap::new(),
             deleted: HashMap::new(),
-            devices: devices(),
+            mounts: mounts_of(Path::new("/proc/self")),
             has_blind_spots: false,
         };
         survey.read_table()?;
@@ -76,7 +78,7 @@ impl Survey {
     /// The locks on an open file; nothing if the file cannot be found in the kernel's lists.
     pub fn of(&self, file: BorrowedFd<'_>) -> Option<Sight> {
         let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd())).ok()?;
-        let device = self.devices.get(field(&info, "mnt_id:")?)?;
+        let device = &self.mount_of(&info)?.device;
         let inode = match field(&info, "ino:") {
             Some(number) => number.to_owned(),
             // Linux before 5.14.
@@ -90,11 +92,22 @@ impl Survey {
         )
     }
 
-    /// Where a locked file can be opened that had this path and was deleted.
-    pub fn deleted(&self, path: &Path) -> Option<&Path> {
-        self.deleted
-            .get(path.as_os_str().as_bytes())
-            .map(PathBuf::as_path)
+    /// Where locked files can be opened that had this path, on the mount of this file, and were
+    /// deleted. Among other mounts the same path is another file's.
+    pub fn deleted(&self, path: &Path, beside: BorrowedFd<'_>) -> impl Iterator<Item = &Path> {
+        let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", beside.as_raw_fd()));
+        let ours = info.ok().and_then(|info| self.mount_of(&info));
+        let found = self.deleted.get(path.as_os_str().as_bytes());
+        found
+            .into_iter()
+            .flatten()
+            .filter(move |(theirs, _)| ours.is_none_or(|ours| ours.is_same_place(theirs)))
+            .map(|(_, place)| place.as_path())
+    }
+
+    fn mount_of(&self, info: &str) -> Option<&Mount> {
+        let number = field(info, "mnt_id:")?;
+        self.mounts.iter().find(|mount| mount.number == number)
     }
 
     /// Whether "no lock to be seen" may still mean that there is one.
@@ -176,14 +189,34 @@ impl Survey {
                     .unwrap_or_default()
                     .into_os_string()
                     .into_vec();
-                // A file may also be called so; a deleted one has no name left.
-                let has_no_name = fs::metadata(&place).is_ok_and(|file| file.nlink() == 0);
-                if let Some(path) = name.strip_suffix(b" (deleted)").filter(|_| has_no_name) {
-                    self.deleted.insert(path.to_vec(), place);
+                if let Some(path) = name.strip_suffix(b" (deleted)") {
+                    if !is_name_of(&name, &place) {
+                        let number = field(&info, "mnt_id:").unwrap_or_default();
+                        let mut theirs = mounts_of(process).into_iter();
+                        let mount = theirs.find(|mount| mount.number == number);
+                        // A process that is shut up in a folder may not see it.
+                        let mount = mount.unwrap_or_else(|| Mount {
+                            number: number.to_owned(),
+                            ..Mount::default()
+                        });
+                        let found = self.deleted.entry(path.to_vec()).or_default();
+                        found.push((mount, place));
+                    }
                 }
             }
         }
         Ok(())
+    }
+}
+
+/// Whether a file may be called so, mark and all, and is not deleted.
+fn is_name_of(name: &[u8], place: &Path) -> bool {
+    match (
+        fs::symlink_metadata(OsStr::from_bytes(name)),
+        fs::metadata(place),
+    ) {
+        (Ok(one), Ok(other)) => (one.dev(), one.ino()) == (other.dev(), other.ino()),
+        _ => false,
     }
 }
 
@@ -218,16 +251,37 @@ impl Entry {
     }
 }
 
-/// From `/proc/self/mountinfo`: the number of each mount and its file system's device number, in
-/// the form that the lists of locks have (`fe:00`).
-fn devices() -> HashMap<String, String> {
-    let mounts = fs::read("/proc/self/mountinfo").unwrap_or_default();
+/// A mount: what is where in the tree of files (proc_pid_mountinfo(5)).
+#[derive(Default)]
+struct Mount {
+    /// Its number, which no other mount has, of whatever namespace.
+    number: String,
+    /// The file system's device number, in the form that the lists of locks have (`fe:00`).
+    device: String,
+    /// Which folder of the file system, and where it is mounted.
+    place: (String, String),
+}
+
+impl Mount {
+    /// Whether the same path leads to the same file.
+    fn is_same_place(&self, other: &Mount) -> bool {
+        self.number == other.number || (&self.device, &self.place) == (&other.device, &other.place)
+    }
+}
+
+/// The mounts that a process sees.
+fn mounts_of(process: &Path) -> Vec<Mount> {
+    let mounts = fs::read(process.join("mountinfo")).unwrap_or_default();
     let of_line = |line: &str| {
         let mut words = line.split(' ');
-        let mount = words.next()?;
+        let number = words.next()?.to_owned();
         let (major, minor) = words.nth(1)?.split_once(':')?;
         let (major, minor): (u32, u32) = (major.parse().ok()?, minor.parse().ok()?);
-        Some((mount.to_owned(), format!("{major:02x}:{minor:02x}")))
+        Some(Mount {
+            number,
+            device: format!("{major:02x}:{minor:02x}"),
+            place: (words.next()?.to_owned(), words.next()?.to_owned()),
+        })
     };
     String::from_utf8_lossy(&mounts)
         .lines()

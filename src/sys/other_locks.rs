@@ -68,8 +68,8 @@ impl Survey {
     }
 
     /// Deleted files cannot be seen.
-    pub fn deleted(&self, _: &Path) -> Option<&Path> {
-        None
+    pub fn deleted(&self, _: &Path, _: BorrowedFd<'_>) -> impl Iterator<Item = &Path> {
+        std::iter::empty()
     }
 
     /// F_GETLK sees every lock.
