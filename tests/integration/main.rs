@@ -21,8 +21,14 @@ mod asked;
 mod budget;
 mod combinations;
 mod command;
+#[cfg(target_os = "linux")] // Elsewhere holders are not named.
+mod conflict;
 mod cron;
 mod death;
+#[cfg(target_os = "linux")] // Elsewhere deleted files are not seen.
+mod deleted;
+#[cfg(target_os = "linux")]
+mod deleted_waiting;
 #[cfg(target_os = "linux")] // It looks at descriptors through /proc.
 mod descriptor;
 mod documents;
@@ -43,8 +49,15 @@ mod injected;
 #[cfg(target_os = "linux")]
 mod interrupt;
 mod job;
+#[cfg(target_os = "linux")] // Elsewhere it is not known when a process started.
+mod let_go;
+#[cfg(target_os = "linux")]
+mod let_go_really;
 mod lock;
 mod lockfile;
+mod log;
+mod log_end;
+mod log_open;
 #[cfg(target_os = "linux")] // Its tools are util-linux's.
 mod machine;
 mod max_runtime;

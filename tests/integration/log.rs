@@ -1,0 +1,296 @@
+//! `--log FILE`: the command's stdout and stderr appended to FILE, and one dated line for a start
+//! and for a refusal; and `--status --log FILE`, which shows its end.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::harness::{Holder, NONOVERLAP, Run, Scene, left_out, nonoverlap, record_of};
+
+/// Says its PID on stdout and a word on stderr.
+const COMMAND: [&str; 3] = ["sh", "-c", "echo $$; echo err >&2"];
+
+#[test]
+fn stdout_and_stderr_are_appended_behind_a_dated_line_for_the_start() {
+    let scene = Scene::new();
+    let log = scene.file("log", "before\n");
+    for run in 0..2 {
+        logged(&scene).args(COMMAND).run().expect(0, "", "");
+        let lines = lines_of(&log);
+        assert_eq!((lines.len(), &lines[0][..]), (1 + 3 * (run + 1), "before"));
+        let [start, pid, err] = &lines[1 + 3 * run..] else {
+            panic!("{lines:?}");
+        };
+        let lock = scene.lock();
+        let command = COMMAND.join(" ");
+        let said = format!("{} locked by PID {pid}; starting {command}", lock.display());
+        assert_eq!((undated(start), &err[..]), (&said[..], "err"));
+        assert_eq!(
+            fs::read_to_string(lock).unwrap(),
+            record_of(pid.parse().unwrap())
+        );
+    }
+}
+
+#[test]
+fn the_log_is_open_for_appending_so_that_nothing_is_written_over() {
+    let scene = Scene::new();
+    let line =
+        "echo one; echo two >>log; echo three; : >other; rm other; echo four >>log; echo five >&2";
+    let mut command = logged(&scene);
+    command.args(["sh", "-c", line]).run().expect(0, "", "");
+    let lines = lines_of(&scene.path("log"));
+    assert_eq!(lines[1..], ["one", "two", "three", "four", "five"]);
+    // A log that is turned over meanwhile, in place, has no hole.
+    let mut command = logged(&scene);
+    command
+        .args(["sh", "-c", "echo one; : >log; echo two"])
+        .run()
+        .expect(0, "", "");
+    assert_eq!(fs::read(scene.path("log")).unwrap(), b"two\n");
+}
+
+#[test]
+fn a_log_is_made_with_0666_and_the_umask_and_another_keeps_its_mode() {
+    for (umask, mode) in [
+        ("000", 0o666),
+        ("022", 0o644),
+        ("027", 0o640),
+        ("077", 0o600),
+    ] {
+        let scene = Scene::new();
+        for mode in [mode, 0o662] {
+            let script = format!("umask {umask}; exec \"$0\" --log log lock true");
+            let mut shell = Command::new("sh");
+            shell
+                .args(["-c", &script, NONOVERLAP])
+                .current_dir(scene.path(""));
+            shell.run().expect(0, "", "");
+            let log = scene.path("log");
+            let seen = fs::metadata(&log).unwrap().permissions().mode() & 0o7777;
+            assert_eq!(seen, mode, "{umask}");
+            fs::set_permissions(&log, Permissions::from_mode(0o662)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_refusal_is_one_line_in_the_log_and_silent_elsewhere() {
+    let scene = Scene::new();
+    let _job = Holder::of([scene.lock()]);
+    let held = format!("{} is held", scene.lock().display());
+    for (options, status) in [
+        (&[][..], 1),
+        (&["-q"], 1),
+        (&["-E75"], 75),
+        (&["-w", ".01"], 1),
+    ] {
+        let mut command = logged_with(&scene, options);
+        command.args(COMMAND).run().expect(status, "", "");
+        let lines = lines_of(&scene.path("log"));
+        let said = undated(&lines[0]);
+        assert!(
+            said.starts_with(&held) && said.ends_with("; not started"),
+            "{said}"
+        );
+        assert_eq!(lines.len(), 1, "{options:?}");
+        fs::remove_file(scene.path("log")).unwrap();
+    }
+    let ended = logged_with(&scene, &["-v", "-a0"]).arg("true").run();
+    let line = &lines_of(&scene.path("log"))[0];
+    assert_eq!(ended.stderr(), format!("nonoverlap: {}\n", undated(line)));
+}
+
+#[test]
+fn v_and_q_govern_stderr_and_not_the_log() {
+    let scene = Scene::new();
+    for (option, is_said) in [("-v", true), ("-q", false)] {
+        let ended = logged_with(&scene, &[option]).arg("true").run();
+        let lines = lines_of(&scene.path("log"));
+        let said = format!("nonoverlap: {}\n", undated(&lines[0]));
+        ended.expect(0, "", if is_said { &said } else { "" });
+        assert_eq!(lines.len(), 1, "{option}");
+        fs::remove_file(scene.path("log")).unwrap();
+    }
+}
+
+#[cfg(target_os = "linux")] // strace is.
+#[test]
+fn a_line_is_one_write_so_that_lines_of_several_runs_do_not_mix() {
+    use crate::harness::{HOLD, has_tool};
+
+    let scene = Scene::new();
+    if !has_tool("strace", "how a line is written") {
+        return;
+    }
+    let name = "x".repeat(100_000);
+    let writes = || {
+        let mut strace = Command::new("strace");
+        strace.args(["-e", "trace=write,writev", "-o", "trace"]);
+        strace.args([NONOVERLAP, "--log", "log", "lock", "true", &name]);
+        let code = strace.current_dir(scene.path("")).run().code();
+        let trace = fs::read_to_string(scene.path("trace")).unwrap();
+        let writes = trace.lines().filter(|line| line.starts_with("write"));
+        (code, writes.count())
+    };
+    assert_eq!(writes(), (Some(0), 1));
+    let _job = Holder::start(nonoverlap([scene.lock()]).args(HOLD).arg(&name));
+    assert_eq!(writes(), (Some(1), 1));
+}
+
+#[test]
+fn fifty_refusals_at_once_are_fifty_whole_lines() {
+    let scene = Scene::new();
+    let _job = Holder::of([scene.lock()]);
+    let name = "x".repeat(3000);
+    let runs: Vec<_> = (0..50)
+        .map(|_| {
+            let mut command = logged(&scene);
+            command.args(["echo", &name]).stderr(Stdio::null());
+            command.spawn().unwrap()
+        })
+        .collect();
+    for mut run in runs {
+        assert_eq!(run.wait().unwrap().code(), Some(1));
+    }
+    let lines = lines_of(&scene.path("log"));
+    assert_eq!(lines.len(), 50);
+    for line in &lines {
+        let said = undated(line);
+        let held = format!("{} is held by ", scene.lock().display());
+        let is_whole = said.starts_with(&held) || !cfg!(target_os = "linux");
+        assert!(is_whole && said.ends_with("; not started"), "{said}");
+        assert_eq!(said.matches(" is held").count(), 1, "{said}");
+    }
+}
+
+#[test]
+fn a_log_that_takes_no_more_changes_nothing_of_the_run() {
+    let scene = Scene::new();
+    let lock = scene.lock();
+    // By the file size limit, each write of ours would also bring a signal.
+    for (limit, log) in [("true", "/dev/full"), ("ulimit -f 0", "log")] {
+        if !Path::new("/dev/full").exists() {
+            left_out("a full disk for the log", "there is no /dev/full");
+            continue;
+        }
+        let run = |words: &str| {
+            let mut shell = Command::new("sh");
+            let script = format!("{limit}; exec \"$0\" --log {log} \"$1\" {words}");
+            shell.args(["-c", &script, NONOVERLAP]).arg(&lock);
+            shell.current_dir(scene.path("")).run()
+        };
+        run("sh -c 'exit 7'").expect(7, "", "");
+        let job = Holder::of([&lock]);
+        run("sh -c 'exit 7'").expect(1, "", "");
+        job.end();
+    }
+}
+
+#[test]
+fn the_date_is_that_of_the_time_zone() {
+    for zone in [
+        "UTC",
+        "Asia/Kolkata",
+        "America/St_Johns",
+        "<+0545>-5:45",
+        "NST3:30",
+        "<-0030>0:30",
+        "<+14>-14",
+        "",
+        "/no/such/zone",
+    ] {
+        let scene = Scene::new();
+        if zone.contains('/') && !Path::new("/usr/share/zoneinfo/Asia/Kolkata").exists() {
+            left_out(zone, "there are no time zones in /usr/share/zoneinfo");
+            continue;
+        }
+        let now = || {
+            let mut date = Command::new("date");
+            date.arg("+%Y-%m-%d %H:%M:%S %z").env("TZ", zone);
+            date.run().stdout().trim_end().to_owned()
+        };
+        let before = now();
+        logged(&scene)
+            .arg("true")
+            .env("TZ", zone)
+            .run()
+            .expect(0, "", "");
+        let after = now();
+        let line = &lines_of(&scene.path("log"))[0];
+        let date = &line[..before.len()];
+        assert!(
+            before[..] <= *date && *date <= after[..],
+            "{zone}: {before} {line} {after}"
+        );
+        assert_eq!(date[20..], before[20..], "{zone}");
+    }
+}
+
+#[test]
+fn what_could_fake_a_line_or_steer_a_terminal_is_escaped_in_the_log() {
+    let scene = Scene::new();
+    let evil = "a\nb\r\u{1b}[31m\u{7}\u{202e}";
+    let shown = r"a\nb\r\x1b[31m\x07\u{202e}";
+    let run = || {
+        let mut command = nonoverlap(["--log", "log", evil, "true", evil]);
+        command.current_dir(scene.path("")).run().code()
+    };
+    assert_eq!(run(), Some(0));
+    let held = Holder::start(
+        nonoverlap([evil, "sh", "-c", "echo held; read line", evil]).current_dir(scene.path("")),
+    );
+    assert_eq!(run(), Some(1));
+    let lines = lines_of(&scene.path("log"));
+    let start = format!("{shown} locked by PID ");
+    assert!(undated(&lines[0]).starts_with(&start), "{lines:?}");
+    assert!(
+        lines[0].ends_with(&format!("; starting true {shown}")),
+        "{lines:?}"
+    );
+    assert!(
+        undated(&lines[1]).starts_with(&format!("{shown} is held")),
+        "{lines:?}"
+    );
+    if cfg!(target_os = "linux") {
+        let holder = format!(
+            "PID {} (sh -c echo held; read line {shown}) for ",
+            held.pid()
+        );
+        assert!(lines[1].contains(&holder), "{lines:?}");
+    }
+    assert_eq!(lines.len(), 2, "{lines:?}");
+}
+
+/// nonoverlap with a log and a lock in the Scene's folder, where it is run.
+pub fn logged(scene: &Scene) -> Command {
+    logged_with(scene, &[])
+}
+
+pub fn logged_with(scene: &Scene, options: &[&str]) -> Command {
+    let mut command = nonoverlap(options);
+    command.args(["--log", "log"]).arg(scene.lock());
+    command.current_dir(scene.path(""));
+    command
+}
+
+#[track_caller]
+pub fn lines_of(log: &Path) -> Vec<String> {
+    let text = fs::read_to_string(log).unwrap();
+    assert!(text.is_empty() || text.ends_with('\n'), "{text}");
+    text.lines().map(str::to_owned).collect()
+}
+
+/// What stands behind date, time and zone, which have to be there.
+#[track_caller]
+pub fn undated(line: &str) -> &str {
+    let (date, rest) = line.split_at("2026-11-24 10:42:40 +0000 nonoverlap: ".len());
+    let form: String = date
+        .chars()
+        .map(|letter| if letter.is_ascii_digit() { '0' } else { letter })
+        .collect();
+    let form = form.replacen(" -", " +", 1);
+    assert_eq!(form, "0000-00-00 00:00:00 +0000 nonoverlap: ", "{line}");
+    rest
+}
