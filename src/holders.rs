@@ -283,7 +283,7 @@ fn was_there(started: SystemTime, record: &Record) -> bool {
 }
 
 /// Whether the process of a record that was found under a free lock still runs, and so has perhaps
-/// let go of the lock: sudo, ssh and tcsh close every descriptor that they inherit.
+/// let go of the lock: ssh and tcsh close every descriptor that they inherit.
 ///
 /// Ourselves and our ancestors are no news: a script may well run several commands in turn under
 /// the same lock.

@@ -207,7 +207,7 @@ impl Display for Notice {
                 write!(
                     out,
                     "{place} was free, but PID {pid} of its record still runs; perhaps that command closed \
-                     the lock's descriptor, as sudo and ssh do: see --close"
+                     the lock's descriptor, as ssh and tcsh do: see --close"
                 )
             }
             Notice::Starting(place, command, _) => {

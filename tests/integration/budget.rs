@@ -67,7 +67,7 @@ fn a_refusal_that_nobody_hears_looks_for_nobody() {
 
 /// The names of the calls after the execve of nonoverlap, up to the execve of the command or the
 /// exit, in one spelling for all processors.
-fn calls(scene: &Scene, command: &[&str]) -> Option<Vec<String>> {
+pub fn calls(scene: &Scene, command: &[&str]) -> Option<Vec<String>> {
     let trace = scene.path("trace");
     let mut strace = Command::new("strace");
     strace
