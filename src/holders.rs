@@ -16,7 +16,7 @@ use rustix::process::{Pid, test_kill_process};
 use crate::lockfile::CAREFUL;
 use crate::record::{self, Record};
 use crate::request::Place;
-use crate::sys::{self, Sight, Survey};
+use crate::sys::{self, Sight, State, Survey};
 
 /// A record tells the second in which it was written, on some file systems; and a process's start
 /// is known to a hundredth of one.
@@ -28,16 +28,16 @@ pub enum Verdict {
     Held(Holding),
     /// Nobody has it.
     Free,
-    /// There may be a lock that cannot be seen from here.
-    Unknown,
+    /// There may be a lock that cannot be seen from here, for this reason.
+    Unknown(&'static str),
 }
 
 /// A lock that somebody has.
 pub struct Holding {
     /// The processes that certainly have it.
     pub holders: Vec<Holder>,
-    /// If there are none: processes that the kernel says took it. They live, but it cannot be seen
-    /// whether they still have it, or a child of theirs.
+    /// Others that the kernel says took it. They live, but it cannot be seen whether they still
+    /// have it, or a child of theirs.
     pub takers: Vec<Holder>,
     /// Since when, if that is known.
     pub since: Option<SystemTime>,
@@ -49,11 +49,35 @@ pub struct Holding {
 pub struct Holder {
     /// Its PID, in our PID namespace.
     pub pid: u32,
+    /// Its PID in its own PID namespace, if that is another.
+    pub inner_pid: Option<u32>,
+    /// Its effective user ID, if that is known.
+    pub user: Option<u32>,
     /// Its command line, bytes from elsewhere.
     pub command: Vec<u8>,
     /// It is stopped.
     pub is_stopped: bool,
     started: Option<SystemTime>,
+}
+
+impl Holder {
+    fn of(pid: u32) -> Holder {
+        let process = sys::process(pid);
+        let identity = sys::identity(pid);
+        Holder {
+            pid,
+            inner_pid: identity.inner_pid,
+            user: identity.user,
+            command: sys::command_line(pid).unwrap_or_default(),
+            is_stopped: process.as_ref().is_some_and(|process| process.is_stopped),
+            started: process.and_then(|process| process.started),
+        }
+    }
+
+    /// Whether a record names it, by the PID that it has where it lives.
+    fn is_named_by(&self, record: &Record) -> bool {
+        self.inner_pid.unwrap_or(self.pid) == record.pid
+    }
 }
 
 /// What became of the process that a record names.
@@ -69,14 +93,16 @@ pub enum Fate {
     Reused,
     /// It is gone.
     Gone,
+    /// Nothing has its PID here, but it may be of another PID namespace.
+    Unseen,
 }
 
 /// What is known of a lock file, or of a descriptor.
 pub struct Finding {
     /// Whether anybody holds it.
     pub verdict: Result<Verdict, Errno>,
-    /// There is a file.
-    pub exists: bool,
+    /// There is a file, if that is known.
+    pub exists: Option<bool>,
     /// The lock is on a file that had this path and was deleted.
     pub deleted: bool,
     /// What the file says, and what became of the process that it names.
@@ -87,7 +113,7 @@ impl Finding {
     fn of(verdict: Result<Verdict, Errno>) -> Finding {
         Finding {
             verdict,
-            exists: true,
+            exists: Some(true),
             deleted: false,
             record: None,
         }
@@ -102,8 +128,8 @@ impl Finding {
     }
 }
 
-/// Looks at one lock. Without a survey, all that can be told is whether there is a file.
-pub fn find(survey: Option<&Survey>, place: Place) -> Finding {
+/// Looks at one lock.
+pub fn find(survey: &Survey, place: Place) -> Finding {
     let path = match place {
         Place::File(path) => path,
         Place::Descriptor(number) => {
@@ -118,7 +144,7 @@ pub fn find(survey: Option<&Survey>, place: Place) -> Finding {
         Ok(file) => {
             let finding = look(survey, file.as_fd(), recorded(path));
             match finding.verdict {
-                Ok(Verdict::Free) => {
+                Ok(Verdict::Free | Verdict::Unknown(_)) => {
                     deleted(survey, sys::path_of(file.as_fd()), Some(file.as_fd()))
                         .unwrap_or(finding)
                 }
@@ -129,19 +155,33 @@ pub fn find(survey: Option<&Survey>, place: Place) -> Finding {
             let finding =
                 deleted(survey, absolute(path), None).unwrap_or(Finding::of(Ok(Verdict::Free)));
             Finding {
-                exists: false,
+                exists: Some(false),
                 ..finding
             }
         }
-        Err(reason) => Finding::of(Err(reason)),
+        Err(reason) => Finding {
+            exists: None,
+            ..Finding::of(Err(reason))
+        },
     }
 }
 
-fn look(survey: Option<&Survey>, file: BorrowedFd<'_>, record: Option<Record>) -> Finding {
-    let verdict = match survey.map(|survey| (survey.of(file), survey.has_blind_spots())) {
-        Some((Some(sight), _)) if sight.is_locked => Verdict::Held(holding(sight, record.as_ref())),
-        Some((Some(_), false)) => Verdict::Free,
-        _ => Verdict::Unknown,
+fn look(survey: &Survey, file: BorrowedFd<'_>, record: Option<Record>) -> Finding {
+    let mut sight = survey.of(file, record.as_ref().map(|record| record.pid));
+    // A process that the kernel says took a lock, and that wrote the record, is a run: it holds
+    // this one, also where it cannot be looked into.
+    let writer = record
+        .as_ref()
+        .map(|record| (record.pid, fate(record, &[])));
+    let is_writer = |pid| writer == Some((pid, Fate::Runs));
+    if let Some(index) = sight.takers.iter().position(|&pid| is_writer(pid)) {
+        sight.holders.push(sight.takers.remove(index));
+        sight.state = State::Locked;
+    }
+    let verdict = match sight.state {
+        State::Locked => Verdict::Held(holding(sight, record.as_ref())),
+        State::Free => Verdict::Free,
+        State::Unknown(why) => Verdict::Unknown(why),
     };
     let holders = match &verdict {
         Verdict::Held(holding) => &holding.holders[..],
@@ -159,11 +199,11 @@ fn look(survey: Option<&Survey>, file: BorrowedFd<'_>, record: Option<Record>) -
 
 /// The lock on a deleted file that had this path, if somebody has it.
 fn deleted(
-    survey: Option<&Survey>,
+    survey: &Survey,
     path: Option<PathBuf>,
     file: Option<BorrowedFd<'_>>,
 ) -> Option<Finding> {
-    let (survey, path) = (survey?, path?);
+    let path = path?;
     let folder = match file {
         Some(_) => None,
         None => Some(open_to_look(path.parent()?).ok()?),
@@ -173,7 +213,7 @@ fn deleted(
     let file = open_to_look(place).ok()?;
     // What it held when it was deleted, it still holds.
     let content = fs::open(place, CAREFUL | OFlags::RDONLY, Mode::empty()).ok();
-    let finding = look(Some(survey), file.as_fd(), content.and_then(record::read));
+    let finding = look(survey, file.as_fd(), content.and_then(record::read));
     let is_held = matches!(finding.verdict, Ok(Verdict::Held(_)));
     is_held.then_some(Finding {
         deleted: true,
@@ -208,36 +248,24 @@ fn absolute(path: &CStr) -> Option<PathBuf> {
 }
 
 fn holding(sight: Sight, record: Option<&Record>) -> Holding {
-    let mut confirmed = sight.holders;
-    if confirmed.is_empty() {
-        // Nobody can be looked into. But a process that the kernel says took the lock, and that has
-        // written the record, is a run.
-        let writer = record.filter(|record| fate(record, &[]) == Fate::Runs);
-        let is_writer = |taker: &&u32| writer.is_some_and(|record| record.pid == **taker);
-        confirmed.extend(sight.takers.iter().filter(is_writer));
-    }
+    let mut holders = sight.holders;
     // A guardian holds it for its parent, which is the command.
-    for pid in &mut confirmed {
+    for pid in &mut holders {
         if let Some(guardian) = sys::process(*pid).filter(|process| process.is_guardian) {
             *pid = guardian.parent;
         }
     }
-    // Started under the lock, we have its descriptor, too; but it is not us who are asked for.
-    confirmed.retain(|&pid| pid != process::id());
-    let holders: Vec<_> = confirmed.into_iter().map(look_up).collect();
-    let mut takers = Vec::new();
-    if holders.is_empty() {
-        let alive = sight
-            .takers
-            .into_iter()
-            .filter(|&pid| sys::process(pid).is_some());
-        takers.extend(alive.map(look_up));
+    // Started by a holder, we have its descriptor, too; but it is not us who are asked for, unless
+    // the holder has become us.
+    let has_become_us = record.is_some_and(|record| record.pid == process::id());
+    if holders.len() > 1 && !has_become_us {
+        holders.retain(|&pid| pid != process::id());
     }
-    let since = since(&holders, record);
+    let holders: Vec<_> = holders.into_iter().map(Holder::of).collect();
     Holding {
+        since: since(&holders, record),
         holders,
-        takers,
-        since,
+        takers: sight.takers.into_iter().map(Holder::of).collect(),
         waiters: sight.waiters,
     }
 }
@@ -245,27 +273,25 @@ fn holding(sight: Sight, record: Option<&Record>) -> Holding {
 /// The record's time if its process is a holder, else the start of the oldest holder.
 fn since(holders: &[Holder], record: Option<&Record>) -> Option<SystemTime> {
     match record {
-        Some(record) if holders.iter().any(|holder| holder.pid == record.pid) => Some(record.time),
+        Some(record) if holders.iter().any(|holder| holder.is_named_by(record)) => {
+            Some(record.time)
+        }
         _ => holders.iter().filter_map(|holder| holder.started).min(),
     }
 }
 
-fn look_up(pid: u32) -> Holder {
-    let process = sys::process(pid);
-    Holder {
-        pid,
-        command: sys::command_line(pid).unwrap_or_default(),
-        is_stopped: process.as_ref().is_some_and(|process| process.is_stopped),
-        started: process.and_then(|process| process.started),
-    }
-}
-
 /// What became of the process that a record names, among these holders.
-pub fn fate(record: &Record, holders: &[Holder]) -> Fate {
+fn fate(record: &Record, holders: &[Holder]) -> Fate {
+    if holders.iter().any(|holder| holder.is_named_by(record)) {
+        return Fate::Holds;
+    }
     match sys::process(record.pid) {
-        _ if holders.iter().any(|holder| holder.pid == record.pid) => Fate::Holds,
-        None => Fate::Gone,
+        // It is hidden from us.
+        None if is_alive(record.pid) => Fate::Alive,
+        None if sys::knows_every_pid() => Fate::Gone,
+        None => Fate::Unseen,
         Some(process) if process.has_ended => Fate::Gone,
+        Some(process) if process.is_kernels => Fate::Reused,
         Some(process) => match process.started {
             None => Fate::Alive,
             Some(started) if was_there(started, record) => Fate::Runs,
@@ -312,8 +338,9 @@ fn is_our_line(pid: u32) -> bool {
 
 /// Where locked files can be opened that had the path of this file and were deleted.
 pub fn deleted_locks(file: BorrowedFd<'_>) -> Vec<PathBuf> {
-    let (Some(path), Ok(survey)) = (sys::path_of(file), Survey::take()) else {
+    let Some(path) = sys::path_of(file) else {
         return Vec::new();
     };
+    let survey = Survey::take();
     survey.deleted(&path, file).map(PathBuf::from).collect()
 }

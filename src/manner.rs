@@ -126,15 +126,10 @@ struct Conflict {
 
 impl Conflict {
     fn over(busy: &[Busy], alarm: Option<Duration>) -> Conflict {
-        let survey = Survey::take().ok();
+        let survey = Survey::take();
         let locks: Vec<_> = busy
             .iter()
-            .map(|busy| {
-                (
-                    busy.place,
-                    holders::find(survey.as_ref(), busy.place).holding(),
-                )
-            })
+            .map(|busy| (busy.place, holders::find(&survey, busy.place).holding()))
             .collect();
         let is_too_old = |limit: Duration, holding: &Option<Holding>| {
             let start = holding.as_ref().and_then(|holding| holding.since);

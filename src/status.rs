@@ -6,6 +6,8 @@ use std::fmt::{self, Display, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use rustix::process::geteuid;
+
 use crate::escape::{Escaped, Json};
 use crate::holders::{self, Fate, Finding, Holder, Holding, Verdict};
 use crate::lockfile;
@@ -22,7 +24,7 @@ const CANNOT_TELL: u8 = 4;
 
 /// The answer about these lock files: 4 if any cannot be told, else 0 if any is held, else 3.
 pub fn report(asked: &Status) -> Answer {
-    let survey = Survey::take().ok();
+    let survey = Survey::take();
     let mut text = String::new();
     let mut status = FREE;
     let slots = asked
@@ -30,7 +32,7 @@ pub fn report(asked: &Status) -> Answer {
         .iter()
         .flat_map(|path| lockfile::slots(Place::File(path), Some(asked.slots)));
     for (_, place) in slots {
-        let answer = About(place, holders::find(survey.as_ref(), place));
+        let answer = About(place, holders::find(&survey, place));
         status = match (status, answer.status()) {
             (CANNOT_TELL, _) | (_, CANNOT_TELL) => CANNOT_TELL,
             (HELD, _) | (_, HELD) => HELD,
@@ -64,7 +66,7 @@ impl About {
         match &self.1.verdict {
             Ok(Verdict::Held(_)) => HELD,
             Ok(Verdict::Free) => FREE,
-            Ok(Verdict::Unknown) | Err(_) => CANNOT_TELL,
+            Ok(Verdict::Unknown(_)) | Err(_) => CANNOT_TELL,
         }
     }
 }
@@ -84,19 +86,19 @@ impl Display for About {
                     out.write_str("; its lock file was deleted")?;
                 }
                 match &self.1.record {
-                    Some((record, fate)) if *fate != Fate::Holds => {
-                        write!(
-                            out,
-                            "; the record names PID {}, {}",
-                            record.pid,
-                            as_words(*fate)
-                        )
+                    Some((_, Fate::Holds)) | None => Ok(()),
+                    // It may well be the holder that is not seen.
+                    Some((record, Fate::Runs)) if holding.holders.is_empty() => {
+                        write!(out, "; the record names PID {}, which runs", record.pid)
                     }
-                    _ => Ok(()),
+                    Some((record, fate)) => {
+                        let fate = as_words(*fate);
+                        write!(out, "; the record names PID {}, {fate}", record.pid)
+                    }
                 }
             }
             Ok(Verdict::Free) => match &self.1.record {
-                _ if !self.1.exists => out.write_str("free; there is no such file"),
+                _ if self.1.exists == Some(false) => out.write_str("free; there is no such file"),
                 None => out.write_str("free; no run is recorded"),
                 Some((record, fate)) => {
                     write!(
@@ -111,9 +113,7 @@ impl Display for About {
                     }
                 }
             },
-            Ok(Verdict::Unknown) => {
-                out.write_str("cannot tell: there may be holders that cannot be seen from here")
-            }
+            Ok(Verdict::Unknown(why)) => write!(out, "cannot tell: {why}"),
             Err(reason) => write!(out, "cannot tell: {}", Reason(*reason)),
         }
     }
@@ -126,6 +126,7 @@ fn as_words(fate: Fate) -> &'static str {
         Fate::Alive => "which is alive, perhaps as another process",
         Fate::Reused => "which is another process now",
         Fate::Gone => "which is gone",
+        Fate::Unseen => "which cannot be seen from here",
     }
 }
 
@@ -138,25 +139,22 @@ impl Display for Sentence<'_> {
         match &holding.holders[..] {
             [] => write!(out, "held {}", By(holding)),
             [one] => {
+                write!(out, "held by {}{}", Named(one), For(holding.since))?;
+                if !one.command.is_empty() {
+                    write!(out, ": {}", Escaped(&one.command))?;
+                }
+                also(out, &holding.takers)
+            }
+            many => {
+                let time = For(holding.since);
                 write!(
                     out,
-                    "held by PID {}{}{}",
-                    one.pid,
-                    stopped(one),
-                    For(holding.since)
+                    "held by {} processes{time}: {}",
+                    many.len(),
+                    List(many)
                 )?;
-                match &one.command[..] {
-                    b"" => Ok(()),
-                    command => write!(out, ": {}", Escaped(command)),
-                }
+                also(out, &holding.takers)
             }
-            many => write!(
-                out,
-                "held by {} processes{}: {}",
-                many.len(),
-                For(holding.since),
-                List(many)
-            ),
         }
     }
 }
@@ -174,8 +172,19 @@ impl Display for By<'_> {
                 "by a process that cannot be looked into, perhaps {}",
                 List(takers)
             ),
-            (holders, _) => write!(out, "by {}{}", List(holders), For(holding.since)),
+            (holders, takers) => {
+                write!(out, "by {}{}", List(holders), For(holding.since))?;
+                also(out, takers)
+            }
         }
+    }
+}
+
+/// Those of whom it is not certain.
+fn also(out: &mut fmt::Formatter<'_>, takers: &[Holder]) -> fmt::Result {
+    match takers {
+        [] => Ok(()),
+        takers => write!(out, "; perhaps also by {}", List(takers)),
     }
 }
 
@@ -186,7 +195,7 @@ impl Display for List<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, holder) in self.0.iter().enumerate() {
             let comma = if index == 0 { "" } else { ", " };
-            write!(out, "{comma}PID {}{}", holder.pid, stopped(holder))?;
+            write!(out, "{comma}{}", Named(holder))?;
             if !holder.command.is_empty() {
                 write!(out, " ({})", Escaped(&holder.command))?;
             }
@@ -195,8 +204,25 @@ impl Display for List<'_> {
     }
 }
 
-fn stopped(holder: &Holder) -> &'static str {
-    if holder.is_stopped { " (stopped)" } else { "" }
+/// A process, and what is not as one would expect: `PID 21488 of user 33 (stopped)`
+struct Named<'a>(&'a Holder);
+
+impl Display for Named<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let holder = self.0;
+        write!(out, "PID {}", holder.pid)?;
+        if let Some(pid) = holder.inner_pid {
+            write!(out, ", which is PID {pid} in a PID namespace of its own,")?;
+        }
+        let ours = geteuid().as_raw();
+        if let Some(user) = holder.user.filter(|&user| user != ours) {
+            write!(out, " of user {user}")?;
+        }
+        if holder.is_stopped {
+            out.write_str(" (stopped)")?;
+        }
+        Ok(())
+    }
 }
 
 /// ` for 12m03s`, or nothing where that is not known.
@@ -226,7 +252,8 @@ impl About {
         write!(
             out,
             ",\"exists\":{},\"deleted\":{}",
-            self.1.exists, self.1.deleted
+            JsonOption(self.1.exists),
+            self.1.deleted
         )?;
         let nothing = Holding {
             holders: Vec::new(),
@@ -251,10 +278,7 @@ impl About {
             )?,
             None => out.push_str(",\"since\":null,\"held_for\":null"),
         }
-        match holding.waiters {
-            Some(count) => write!(out, ",\"waiters\":{count}")?,
-            None => out.push_str(",\"waiters\":null"),
-        }
+        write!(out, ",\"waiters\":{}", JsonOption(holding.waiters))?;
         match &self.1.record {
             Some((record, fate)) => {
                 let fate = match fate {
@@ -263,6 +287,7 @@ impl About {
                     Fate::Alive => "alive",
                     Fate::Reused => "reused",
                     Fate::Gone => "gone",
+                    Fate::Unseen => "unseen",
                 };
                 let time = JsonTime(record.time);
                 write!(
@@ -279,6 +304,7 @@ impl About {
                 ",\"error\":{}",
                 Json(Reason(*reason).to_string().as_bytes())
             )?,
+            Ok(Verdict::Unknown(why)) => write!(out, ",\"error\":{}", Json(why.as_bytes()))?,
             Ok(_) => out.push_str(",\"error\":null"),
         }
         out.push_str("}\n");
@@ -296,10 +322,28 @@ fn json_list(out: &mut String, holders: &[Holder]) -> fmt::Result {
             holder.pid,
             Json(&holder.command)
         )?;
-        write!(out, ",\"stopped\":{}}}", holder.is_stopped)?;
+        write!(
+            out,
+            ",\"user\":{},\"inner_pid\":{},\"stopped\":{}}}",
+            JsonOption(holder.user),
+            JsonOption(holder.inner_pid),
+            holder.is_stopped
+        )?;
     }
     out.push(']');
     Ok(())
+}
+
+/// A number or a truth value, or null where it is not known.
+struct JsonOption<T>(Option<T>);
+
+impl<T: Display> Display for JsonOption<T> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(value) => value.fmt(out),
+            None => out.write_str("null"),
+        }
+    }
 }
 
 /// A moment in the form of RFC 3339, in quotes.

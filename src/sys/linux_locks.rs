@@ -8,95 +8,189 @@
 //! `fdinfo` say for certain that this process holds this lock, but can only be read of processes
 //! that one may trace.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
 use rustix::fs::OFlags;
 
-use super::guardian::GUARDIAN;
+use super::mounts::{Inode, Mount, Named, info_of, mount_of, mount_seen_by, mounts_of, name_of};
+use super::process::knows_every_pid;
 
 /// Opens a file to look at and for nothing else: no right to read it is needed, a device does not
 /// notice, and a FIFO does not wait.
 pub const LOOK: OFlags = OFlags::PATH;
 
+/// How often the table is read while it changes and not all descriptors can be looked into. A
+/// reading misses an entry if one before it goes away between two pieces; none has been seen to be
+/// missed by more than a few in a row.
+const READINGS: usize = 16;
+
+/// A table that is shorter was read in one piece, and so at one moment: the kernel gives as much as
+/// fits a page (its seq_file.c), which is 4,096 bytes at the least, and a line is far shorter than
+/// the rest.
+const ONE_PIECE: usize = 3800;
+
 /// All locks of the system at about one moment.
+#[derive(Default)]
 pub struct Survey {
-    locks: HashMap<Inode, Sight>,
+    locks: HashMap<Inode, Seen>,
     /// Locked files that were deleted, by the path that they had: on which mount, and where to open
     /// them.
     deleted: HashMap<Vec<u8>, Vec<(Mount, PathBuf)>>,
     /// The mounts that we see.
     mounts: Vec<Mount>,
-    /// There may be locks that cannot be seen.
-    has_blind_spots: bool,
+    /// Processes that may not be looked into.
+    closed: HashSet<u32>,
+    /// Why there may be locks that cannot be seen, if that is so.
+    blind_spot: Option<&'static str>,
 }
 
-/// How the kernel itself names a file in its lists of locks: the file system's device number, which
-/// is not always what stat(2) says (btrfs, overlayfs), and the inode number; `fe:00:1234`.
-type Inode = String;
+/// What is known of the locks on the files of one name.
+#[derive(Default)]
+struct Seen {
+    /// Processes with a descriptor that has a lock, and where that is.
+    holders: Vec<(u32, PathBuf)>,
+    /// Processes that the table says took a lock, which need not be alive.
+    takers: Vec<u32>,
+    waiters: usize,
+    is_in_table: bool,
+}
+
+impl Seen {
+    /// The processes with a lock on this very file.
+    fn holders_of(&self, name: &Named) -> Vec<u32> {
+        let mut holders = Vec::new();
+        for (pid, place) in &self.holders {
+            if !holders.contains(pid) && name.is_at(place) {
+                holders.push(*pid);
+            }
+        }
+        holders
+    }
+}
 
 /// What is to be seen of the locks on one file.
-#[derive(Clone, Default)]
 pub struct Sight {
+    /// Whether there is a lock, whoever has it.
+    pub state: State,
     /// Processes that have a descriptor with a lock.
     pub holders: Vec<u32>,
-    /// Processes that the kernel says took a lock, which need not be alive.
+    /// Processes that the kernel says took a lock, and that may not be looked into. They live, but
+    /// need not have it any more.
     pub takers: Vec<u32>,
     /// How many wait, where that can be known.
     pub waiters: Option<usize>,
-    /// There is a lock, whoever has it.
-    pub is_locked: bool,
+}
+
+/// Whether a file is locked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It is.
+    Locked,
+    /// It is not.
+    Free,
+    /// That cannot be told, for this reason.
+    Unknown(&'static str),
 }
 
 impl Survey {
-    /// Reads the table, all descriptors that one may look into, and the table once more.
-    ///
-    /// # Errors
-    ///
-    /// Where there is no `/proc/locks`.
-    pub fn take() -> io::Result<Survey> {
+    /// Reads the table, all descriptors that one may look into, and the table again: once, if all
+    /// descriptors were seen or the table fits a page or stays as it is; and otherwise again and
+    /// again.
+    pub fn take() -> Survey {
         let mut survey = Survey {
-            locks: HashMap::new(),
-            deleted: HashMap::new(),
             mounts: mounts_of(Path::new("/proc/self")),
-            has_blind_spots: false,
+            blind_spot: blind_spot(),
+            ..Survey::default()
         };
-        survey.read_table()?;
-        let saw_all = survey.read_descriptors();
-        survey.read_table()?;
-        survey.has_blind_spots = !saw_all && !table_is_whole();
-        Ok(survey)
+        let saw_all = match survey.read_table() {
+            Ok(_) => survey.read_descriptors(),
+            Err(_) => {
+                survey.blind_spot = Some("/proc/locks cannot be read");
+                return survey;
+            }
+        };
+        let mut last = Vec::new();
+        for _ in 0..READINGS {
+            match survey.read_table() {
+                Ok(table) if saw_all || table.len() <= ONE_PIECE || table == last => break,
+                Ok(table) => last = table,
+                Err(_) => survey.blind_spot = Some("/proc/locks cannot be read"),
+            }
+        }
+        survey
     }
 
-    /// The locks on an open file; nothing if the file cannot be found in the kernel's lists.
-    pub fn of(&self, file: BorrowedFd<'_>) -> Option<Sight> {
-        let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd())).ok()?;
-        let device = &self.mount_of(&info)?.device;
-        let inode = match field(&info, "ino:") {
-            Some(number) => number.to_owned(),
-            // Linux before 5.14.
-            None => rustix::fs::fstat(file).ok()?.st_ino.to_string(),
+    /// The locks on an open file, of which `writer` says that it has one.
+    pub fn of(&self, file: BorrowedFd<'_>, writer: Option<u32>) -> Sight {
+        let Some(name) = name_of(file, &self.mounts) else {
+            let why = "/proc does not tell the number of its file system";
+            return Sight {
+                state: State::Unknown(self.blind_spot.unwrap_or(why)),
+                holders: Vec::new(),
+                takers: Vec::new(),
+                waiters: None,
+            };
         };
-        Some(
-            self.locks
-                .get(&format!("{device}:{inode}"))
-                .cloned()
-                .unwrap_or_default(),
-        )
+        let nothing = Seen::default();
+        let seen = self.locks.get(&name.inode).unwrap_or(&nothing);
+        let mut holders = seen.holders_of(&name);
+        let is_open = |pid: &u32| !self.closed.contains(pid);
+        let takers = seen.takers.iter().copied().filter(is_open);
+        // A survey takes its time, and the lock may have gone from one to another meanwhile.
+        if holders.len() > 1 || holders.first() != writer.as_ref() {
+            let mut now = Survey::default();
+            for pid in holders.iter().copied().chain(takers).chain(writer) {
+                now.read_process(pid, &Path::new("/proc").join(pid.to_string()));
+            }
+            let still = now
+                .locks
+                .get(&name.inode)
+                .map(|seen| seen.holders_of(&name));
+            holders = still.filter(|still| !still.is_empty()).unwrap_or(holders);
+        }
+        let mut takers = seen.takers.clone();
+        takers.retain(|pid| self.closed.contains(pid) && !holders.contains(pid));
+        let state = match self.blind_spot {
+            _ if !holders.is_empty() => State::Locked,
+            _ if seen.is_in_table && !name.is_ambiguous => State::Locked,
+            _ if name.is_ambiguous && self.may_be_of_closed(seen) => {
+                State::Unknown("a file of another subvolume has the same number, and one is locked")
+            }
+            Some(why) => State::Unknown(why),
+            None if name.keeps_locks_elsewhere => {
+                State::Unknown("the file system may have locks that only it knows of")
+            }
+            None => State::Free,
+        };
+        let is_counted = seen.waiters == 0 || !name.is_ambiguous;
+        let sees_waiters = self.blind_spot.is_none() && !name.keeps_locks_elsewhere && is_counted;
+        Sight {
+            state,
+            holders,
+            takers,
+            waiters: sees_waiters.then_some(seen.waiters),
+        }
+    }
+
+    /// Whether a lock that the table has may be one of a process that cannot be looked into.
+    fn may_be_of_closed(&self, seen: &Seen) -> bool {
+        let is_seen = |taker: &u32| seen.holders.iter().any(|(pid, _)| pid == taker);
+        let all_seen = !seen.holders.is_empty() && seen.takers.iter().all(is_seen);
+        seen.is_in_table && !self.closed.is_empty() && !all_seen
     }
 
     /// Where locked files can be opened that had this path, on the mount of this file, and were
     /// deleted. Among other mounts the same path is another file's.
     pub fn deleted(&self, path: &Path, beside: BorrowedFd<'_>) -> impl Iterator<Item = &Path> {
-        let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", beside.as_raw_fd()));
-        let ours = info.ok().and_then(|info| self.mount_of(&info));
+        let info = info_of(beside);
+        let ours = info.ok().and_then(|info| mount_of(&info, &self.mounts));
         let found = self.deleted.get(path.as_os_str().as_bytes());
         found
             .into_iter()
@@ -105,17 +199,8 @@ impl Survey {
             .map(|(_, place)| place.as_path())
     }
 
-    fn mount_of(&self, info: &str) -> Option<&Mount> {
-        let number = field(info, "mnt_id:")?;
-        self.mounts.iter().find(|mount| mount.number == number)
-    }
-
-    /// Whether "no lock to be seen" may still mean that there is one.
-    pub fn has_blind_spots(&self) -> bool {
-        self.has_blind_spots
-    }
-
-    fn read_table(&mut self) -> io::Result<()> {
+    /// Notes what the table says, and returns it.
+    fn read_table(&mut self) -> io::Result<Vec<u8>> {
         let table = fs::read("/proc/locks")?;
         let mut waiters: HashMap<Inode, usize> = HashMap::new();
         for line in String::from_utf8_lossy(&table).lines() {
@@ -126,20 +211,17 @@ impl Survey {
                 *waiters.entry(entry.inode).or_default() += 1;
                 continue;
             }
-            let sight = self.locks.entry(entry.inode).or_default();
-            sight.is_locked = true;
-            if !entry
-                .taker
-                .is_none_or(|taker| sight.takers.contains(&taker))
-            {
-                sight.takers.extend(entry.taker);
+            let seen = self.locks.entry(entry.inode).or_default();
+            seen.is_in_table = true;
+            if !entry.taker.is_none_or(|taker| seen.takers.contains(&taker)) {
+                seen.takers.extend(entry.taker);
             }
         }
         for (inode, count) in waiters {
-            let sight = self.locks.entry(inode).or_default();
-            sight.waiters = sight.waiters.max(Some(count));
+            let seen = self.locks.entry(inode).or_default();
+            seen.waiters = seen.waiters.max(count);
         }
-        Ok(())
+        Ok(table)
     }
 
     /// Whether all descriptors of all processes could be looked into.
@@ -148,65 +230,89 @@ impl Survey {
             return false;
         };
         let mut saw_all = true;
-        for process in processes.flatten() {
-            let Some(pid) = process
-                .file_name()
-                .to_str()
-                .and_then(|name| name.parse().ok())
-            else {
-                continue;
+        for process in processes {
+            let Ok(process) = process else {
+                return false;
             };
-            match self.read_descriptors_of(pid, &process.path()) {
-                // It ended while we looked.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
-                Err(_) => saw_all = false,
-                Ok(()) => {}
+            let pid = process.file_name().to_str().map(str::parse);
+            if let Some(Ok(pid)) = pid {
+                saw_all &= self.read_process(pid, &process.path());
             }
         }
         saw_all
     }
 
-    fn read_descriptors_of(&mut self, pid: u32, process: &Path) -> io::Result<()> {
+    /// Whether all descriptors of a process could be looked into.
+    fn read_process(&mut self, pid: u32, process: &Path) -> bool {
+        let saw_all = match self.read_descriptors_of(pid, process) {
+            // Its first thread may have ended, which then has none.
+            Ok(0) => self.read_threads(pid, process),
+            Ok(_) => true,
+            Err(error) => has_ended(&error),
+        };
+        if !saw_all {
+            self.closed.insert(pid);
+        }
+        saw_all
+    }
+
+    fn read_threads(&mut self, pid: u32, process: &Path) -> bool {
+        let threads = process.join("task");
+        // One folder for each, and two links that every folder has.
+        if fs::metadata(&threads).is_ok_and(|threads| threads.nlink() <= 3) {
+            return true;
+        }
+        let read = |thread: io::Result<fs::DirEntry>| {
+            let read = thread.and_then(|thread| self.read_descriptors_of(pid, &thread.path()));
+            read.map_or_else(|error| has_ended(&error), |_| true)
+        };
+        fs::read_dir(threads).map_or_else(|error| has_ended(&error), |mut all| all.all(read))
+    }
+
+    /// How many descriptors there are.
+    fn read_descriptors_of(&mut self, pid: u32, process: &Path) -> io::Result<usize> {
+        let mut count = 0;
         for descriptor in fs::read_dir(process.join("fdinfo"))? {
             let descriptor = descriptor?;
-            // A descriptor may be closed while we look; that is not a lock that we missed.
-            let Ok(info) = fs::read(descriptor.path()) else {
-                continue;
+            count += 1;
+            let info = match fs::read(descriptor.path()) {
+                Ok(info) => info,
+                // It was closed while we looked; that is not a lock that we missed.
+                Err(error) if has_ended(&error) => continue,
+                Err(error) => return Err(error),
             };
             let info = String::from_utf8_lossy(&info);
             for line in info.lines().filter_map(|line| line.strip_prefix("lock:")) {
-                let Some(entry) = Entry::of(line.trim_start()) else {
-                    continue;
-                };
-                let sight = self.locks.entry(entry.inode).or_default();
-                sight.is_locked = true;
-                if !sight.holders.contains(&pid) {
-                    sight.holders.push(pid);
-                }
-                let place = process.join("fd").join(descriptor.file_name());
-                let name = fs::read_link(&place)
-                    .unwrap_or_default()
-                    .into_os_string()
-                    .into_vec();
-                if let Some(path) = name.strip_suffix(b" (deleted)") {
-                    if !is_name_of(&name, &place) {
-                        let number = field(&info, "mnt_id:").unwrap_or_default();
-                        let mut theirs = mounts_of(process).into_iter();
-                        let mount = theirs.find(|mount| mount.number == number);
-                        // A process that is shut up in a folder may not see it.
-                        let mount = mount.unwrap_or_else(|| Mount {
-                            number: number.to_owned(),
-                            ..Mount::default()
-                        });
-                        let found = self.deleted.entry(path.to_vec()).or_default();
-                        found.push((mount, place));
-                    }
+                if let Some(entry) = Entry::of(line.trim_start()) {
+                    let place = process.join("fd").join(descriptor.file_name());
+                    self.note_if_deleted(process, &place, &info);
+                    let seen = self.locks.entry(entry.inode).or_default();
+                    seen.holders.push((pid, place));
                 }
             }
         }
-        Ok(())
+        Ok(count)
     }
+
+    fn note_if_deleted(&mut self, process: &Path, place: &Path, info: &str) {
+        let name = fs::read_link(place)
+            .unwrap_or_default()
+            .into_os_string()
+            .into_vec();
+        let Some(path) = name.strip_suffix(b" (deleted)") else {
+            return;
+        };
+        if is_name_of(&name, place) {
+            return;
+        }
+        let found = self.deleted.entry(path.to_vec()).or_default();
+        found.push((mount_seen_by(process, info), place.to_owned()));
+    }
+}
+
+/// The process or its descriptor is gone by now.
+fn has_ended(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
 }
 
 /// Whether a file may be called so, mark and all, and is not deleted.
@@ -217,6 +323,19 @@ fn is_name_of(name: &[u8], place: &Path) -> bool {
     ) {
         (Ok(one), Ok(other)) => (one.dev(), one.ino()) == (other.dev(), other.ino()),
         _ => false,
+    }
+}
+
+/// Why the table may leave a lock out for good. It has them all in the initial PID namespace, where
+/// every process has a number, if `/proc` is that namespace's own and not a part of it (proc(5),
+/// `hidepid` and `subset`).
+fn blind_spot() -> Option<&'static str> {
+    if !knows_every_pid() {
+        Some("processes outside of this PID namespace cannot be seen")
+    } else if fs::metadata("/proc/1").is_err() {
+        Some("/proc hides processes")
+    } else {
+        None
     }
 }
 
@@ -249,126 +368,4 @@ impl Entry {
             inode: inode.to_owned(),
         })
     }
-}
-
-/// A mount: what is where in the tree of files (proc_pid_mountinfo(5)).
-#[derive(Default)]
-struct Mount {
-    /// Its number, which no other mount has, of whatever namespace.
-    number: String,
-    /// The file system's device number, in the form that the lists of locks have (`fe:00`).
-    device: String,
-    /// Which folder of the file system, and where it is mounted.
-    place: (String, String),
-}
-
-impl Mount {
-    /// Whether the same path leads to the same file.
-    fn is_same_place(&self, other: &Mount) -> bool {
-        self.number == other.number || (&self.device, &self.place) == (&other.device, &other.place)
-    }
-}
-
-/// The mounts that a process sees.
-fn mounts_of(process: &Path) -> Vec<Mount> {
-    let mounts = fs::read(process.join("mountinfo")).unwrap_or_default();
-    let of_line = |line: &str| {
-        let mut words = line.split(' ');
-        let number = words.next()?.to_owned();
-        let (major, minor) = words.nth(1)?.split_once(':')?;
-        let (major, minor): (u32, u32) = (major.parse().ok()?, minor.parse().ok()?);
-        Some(Mount {
-            number,
-            device: format!("{major:02x}:{minor:02x}"),
-            place: (words.next()?.to_owned(), words.next()?.to_owned()),
-        })
-    };
-    String::from_utf8_lossy(&mounts)
-        .lines()
-        .filter_map(of_line)
-        .collect()
-}
-
-/// The table leaves nothing out for want of a name in the initial PID namespace (its number is
-/// fixed, PROC_PID_INIT_INO in the kernel's proc_ns.h), if it is this namespace's `/proc` and not a
-/// part of it (proc(5), `hidepid` and `subset`).
-fn table_is_whole() -> bool {
-    fs::read_link("/proc/self/ns/pid").is_ok_and(|name| name == Path::new("pid:[4026531836]"))
-        && fs::metadata("/proc/1").is_ok()
-}
-
-fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
-    info.lines()
-        .find_map(|line| line.strip_prefix(name))
-        .map(str::trim)
-}
-
-/// A process, as far as anybody may know it.
-pub struct Process {
-    /// Its parent.
-    pub parent: u32,
-    /// It has ended, or is about to: its descriptors are closed before it can be waited for.
-    pub has_ended: bool,
-    /// It is stopped, by a signal or a debugger.
-    pub is_stopped: bool,
-    /// It is the guardian of a lock, and its parent the command.
-    pub is_guardian: bool,
-    /// When it started, to within a hundredth of a second.
-    pub started: Option<SystemTime>,
-}
-
-/// In a process's flags, from the first moment of its end on (the kernel's sched.h).
-const PF_EXITING: u64 = 0x4;
-
-/// Looks a process up; nothing if there is none, or it cannot be seen.
-pub fn process(pid: u32) -> Option<Process> {
-    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
-    let stat = String::from_utf8_lossy(&stat);
-    // The name in parentheses may hold anything, parentheses too.
-    let (name, rest) = stat.rsplit_once(") ")?;
-    let is_guardian = name.split_once('(')?.1.as_bytes() == GUARDIAN.to_bytes();
-    let mut words = rest.split(' ');
-    let state = words.next()?;
-    let parent = words.next()?.parse().ok()?;
-    let flags: u64 = words.nth(4)?.parse().ok()?;
-    let ticks: u64 = words.nth(12)?.parse().ok()?;
-    let has_ended = matches!(state, "Z" | "X") || flags & PF_EXITING != 0;
-    let is_stopped = matches!(state, "T" | "t");
-    let since_boot =
-        Duration::from_millis(ticks.saturating_mul(1000) / rustix::param::clock_ticks_per_second());
-    let uptime = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    let uptime = Duration::new(
-        u64::try_from(uptime.tv_sec).ok()?,
-        u32::try_from(uptime.tv_nsec).ok()?,
-    );
-    let started = SystemTime::now().checked_sub(uptime.saturating_sub(since_boot));
-    Some(Process {
-        parent,
-        has_ended,
-        is_stopped,
-        is_guardian,
-        started,
-    })
-}
-
-/// The command line of a process, its words with blanks between them; its name in brackets if it
-/// has none; nothing where there is no such process.
-pub fn command_line(pid: u32) -> Option<Vec<u8>> {
-    let mut line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-    while line.last() == Some(&0) {
-        line.pop();
-    }
-    if line.is_empty() {
-        let name = fs::read(format!("/proc/{pid}/comm")).ok()?;
-        return Some([b"[", name.trim_ascii_end(), b"]"].concat());
-    }
-    line.iter_mut()
-        .filter(|byte| **byte == 0)
-        .for_each(|byte| *byte = b' ');
-    Some(line)
-}
-
-/// The path of an open file, without symbolic links.
-pub fn path_of(file: BorrowedFd<'_>) -> Option<PathBuf> {
-    fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()
 }

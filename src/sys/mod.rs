@@ -39,6 +39,14 @@ mod ranges;
 #[cfg_attr(not(target_os = "linux"), path = "other_locks.rs")]
 mod locks;
 
+#[cfg(target_os = "linux")]
+#[path = "linux_mounts.rs"]
+mod mounts;
+
+#[cfg_attr(target_os = "linux", path = "linux_process.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "other_process.rs")]
+mod process;
+
 #[cfg_attr(target_os = "linux", path = "linux_guardian.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "kqueue_guardian.rs")]
 mod guardian;
@@ -48,7 +56,12 @@ pub use bell::Bell;
 pub use clock::local_time;
 pub use entry::Words;
 pub use guardian::start_guardian;
-pub use locks::{LOOK, Sight, Survey, command_line, path_of, process};
+#[cfg(not(target_os = "linux"))]
+pub use locks::path_of;
+pub use locks::{LOOK, Sight, State, Survey};
+#[cfg(target_os = "linux")]
+pub use mounts::path_of;
+pub use process::{command_line, identity, knows_every_pid, process};
 pub use ranges::{HAVE_RANGES, RangeLock, try_range, wait_range};
 pub use signals::unsignalled;
 pub use unix::{Vectors, callers, environment_with, execute, move_up};

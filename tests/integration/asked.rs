@@ -4,10 +4,10 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::harness::{NONOVERLAP, Run, Scene};
+use crate::harness::{Holder, NONOVERLAP, Run, Scene, eventually};
 
 /// Exit statuses of `--status`.
 pub const HELD: i32 = 0;
@@ -104,6 +104,24 @@ impl Answer {
     }
 }
 
+/// The `holders` or `takers` of these PIDs, with their command lines: processes of the user who
+/// runs the tests, in our PID namespace, none of them stopped.
+pub fn list(processes: &[(u32, &str)]) -> String {
+    let user = rustix::process::geteuid().as_raw();
+    let object = |(pid, command): &(u32, &str)| {
+        format!(
+            r#"{{"pid":{pid},"command":{command:?},"user":{user},"inner_pid":null,"stopped":false}}"#
+        )
+    };
+    let objects: Vec<_> = processes.iter().map(object).collect();
+    format!("[{}]", objects.join(","))
+}
+
+/// The `record` of this PID.
+pub fn record(pid: u32, process: &str) -> String {
+    format!(r#"{{"pid":{pid},"time":"TIME","process":"{process}"}}"#)
+}
+
 /// `for 12m03s` becomes `for TIME`, and `began 2026-11-23 20:44:10` becomes `began DATE`.
 fn masked(sentence: &str) -> String {
     let mut words: Vec<_> = sentence.split(' ').map(str::to_owned).collect();
@@ -191,4 +209,100 @@ pub fn nobody(scene: &Scene) -> Asker {
     let mut words: Vec<_> = AS_NOBODY.iter().map(OsString::from).collect();
     words.push(binary_for_all(scene));
     Asker { words }
+}
+
+/// Waits until this process has become `cat`, as the command of [`crate::harness::HOLD`] does after
+/// it has said "held".
+#[track_caller]
+pub fn settled(pid: u32) -> u32 {
+    eventually("it has become cat", || {
+        fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line == b"cat\0")
+    });
+    pid
+}
+
+/// Namespaces of their own, with what is mounted in them, as long as this lives. Needs root.
+pub struct Realm {
+    first: Holder,
+    entrance: Vec<OsString>,
+}
+
+impl Realm {
+    /// Mounts of its own, made by this shell script, whose `$0` is the Scene's folder.
+    #[track_caller]
+    pub fn of_mounts(scene: &Scene, script: &str) -> Realm {
+        let first = start(scene, &["--mount"], script);
+        Realm {
+            entrance: entrance(first.pid(), &["--mount"]),
+            first,
+        }
+    }
+
+    /// The same, and PIDs of its own, with their own `/proc`.
+    #[track_caller]
+    pub fn of_processes(scene: &Scene, script: &str) -> Realm {
+        let flags = ["--mount", "--pid", "--fork", "--mount-proc"];
+        let first = start(scene, &flags, script);
+        Realm {
+            entrance: entrance(child_of(first.pid()), &["--mount", "--pid"]),
+            first,
+        }
+    }
+
+    /// A path inside, as it can be reached from here.
+    pub fn path(&self, path: &Path) -> PathBuf {
+        let root = format!("/proc/{}/root", self.first.pid());
+        Path::new(&root).join(path.strip_prefix("/").unwrap())
+    }
+
+    /// This command, inside.
+    pub fn command<I: IntoIterator<Item: AsRef<OsStr>>>(&self, words: I) -> Command {
+        let mut command = Asker::by(&self.entrance).command();
+        command.args(words);
+        command
+    }
+
+    /// Somebody who asks inside, by these words.
+    pub fn asker<I: IntoIterator<Item: AsRef<OsStr>>>(&self, words: I) -> Asker {
+        let mut all = self.entrance.clone();
+        all.extend(words.into_iter().map(|word| word.as_ref().to_owned()));
+        Asker { words: all }
+    }
+}
+
+fn start(scene: &Scene, flags: &[&str], script: &str) -> Holder {
+    let script = format!("set -e; {script}\necho held; exec cat >/dev/null");
+    Holder::start(
+        Command::new("unshare")
+            .args(flags)
+            .args(["sh", "-c", &script])
+            .arg(scene.path("")),
+    )
+}
+
+fn entrance(pid: u32, flags: &[&str]) -> Vec<OsString> {
+    let target = pid.to_string();
+    let words = ["nsenter", "--target", &target];
+    words.iter().chain(flags).map(OsString::from).collect()
+}
+
+/// The child that a process which only waits for it has.
+#[track_caller]
+pub fn child_of(pid: u32) -> u32 {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    children
+        .trim()
+        .parse()
+        .unwrap_or_else(|_| panic!("children of {pid}: {children:?}"))
+}
+
+/// The PID that a process has in its own namespace.
+#[track_caller]
+pub fn inner_pid(pid: u32) -> u32 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("NSpid:"))
+        .unwrap();
+    line.split_whitespace().last().unwrap().parse().unwrap()
 }

@@ -167,7 +167,10 @@ fn a_holder_that_cannot_be_looked_into_is_told_as_what_it_is_and_sounds_no_alarm
     let name = lock.display();
 
     let job = Holder::start(Command::new("flock").arg("-F").arg(&lock).args(JOB));
-    let perhaps = format!("cannot be looked into, perhaps PID {} ({SHOWN})", job.pid());
+    let perhaps = format!(
+        "cannot be looked into, perhaps PID {} of user 0 ({SHOWN})",
+        job.pid()
+    );
     let expected = format!("nonoverlap: {name} is held by a process that {perhaps}; not started\n");
     assert_eq!(asked(&["-v"]), expected);
     assert_eq!(asked(&["--alarm", "0", "-E9"]), "");
@@ -184,7 +187,10 @@ fn a_holder_that_cannot_be_looked_into_is_told_as_what_it_is_and_sounds_no_alarm
     // The kernel says that this one took the lock, and it lives and has written the record.
     let job = Holder::start(nonoverlap([&lock]).args(JOB));
     let said = asked(&["--alarm", "0"]);
-    let known = format!("{name} is held by PID {} ({SHOWN}) for ", job.pid());
+    let known = format!(
+        "{name} is held by PID {} of user 0 ({SHOWN}) for ",
+        job.pid()
+    );
     assert!(said.contains(&known), "{said}");
     assert!(said.ends_with(", longer than 0s; not started\n"), "{said}");
 }

@@ -79,6 +79,12 @@ mod search;
 mod signals;
 mod slots;
 mod status;
+#[cfg(target_os = "linux")] // What it names is /proc's.
+mod status_load;
+#[cfg(target_os = "linux")]
+mod status_matrix;
+#[cfg(target_os = "linux")] // They are namespaces and file systems of Linux.
+mod status_realms;
 mod storm;
 mod timeout;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]

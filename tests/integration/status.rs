@@ -95,7 +95,7 @@ fn a_wrong_question_is_a_usage_error() {
 fn of_several_files_one_that_cannot_be_told_counts_most_and_then_one_that_is_held() {
     let scene = Scene::new();
     let held = scene.lock();
-    let _holder = Holder::of([&held]);
+    let _holder = Holder::of([&held]).settled();
     let free = scene.file("free", "");
     let absent = scene.path("absent");
     let untold = scene.path("free/not-in-a-folder");

@@ -1,0 +1,104 @@
+//! What Linux's `/proc` tells of a process (proc_pid_stat(5), proc_pid_status(5)).
+
+use std::fs;
+use std::time::{Duration, SystemTime};
+
+use super::guardian::GUARDIAN;
+
+/// A process, as far as anybody may know it.
+pub struct Process {
+    /// Its parent.
+    pub parent: u32,
+    /// It has ended, or is about to: its descriptors are closed before it can be waited for.
+    pub has_ended: bool,
+    /// It is stopped, by a signal or a debugger.
+    pub is_stopped: bool,
+    /// It is the guardian of a lock, and its parent the command.
+    pub is_guardian: bool,
+    /// It is a thread of the kernel's own, and so no command of anybody's.
+    pub is_kernels: bool,
+    /// When it started, to within a hundredth of a second.
+    pub started: Option<SystemTime>,
+}
+
+/// In a process's flags, from the first moment of its end on (the kernel's sched.h).
+const PF_EXITING: u64 = 0x4;
+/// In the flags of a thread of the kernel's own (the kernel's sched.h).
+const PF_KTHREAD: u64 = 0x0020_0000;
+
+/// Looks a process up; nothing if there is none, or it cannot be seen.
+pub fn process(pid: u32) -> Option<Process> {
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let stat = String::from_utf8_lossy(&stat);
+    // The name in parentheses may hold anything, parentheses too.
+    let (name, rest) = stat.rsplit_once(") ")?;
+    let is_guardian = name.split_once('(')?.1.as_bytes() == GUARDIAN.to_bytes();
+    let mut words = rest.split(' ');
+    let state = words.next()?;
+    let parent = words.next()?.parse().ok()?;
+    let flags: u64 = words.nth(4)?.parse().ok()?;
+    let ticks: u64 = words.nth(12)?.parse().ok()?;
+    let since_boot =
+        Duration::from_millis(ticks.saturating_mul(1000) / rustix::param::clock_ticks_per_second());
+    let uptime = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let uptime = Duration::new(
+        u64::try_from(uptime.tv_sec).ok()?,
+        u32::try_from(uptime.tv_nsec).ok()?,
+    );
+    Some(Process {
+        parent,
+        has_ended: matches!(state, "Z" | "X") || flags & PF_EXITING != 0,
+        is_stopped: matches!(state, "T" | "t"),
+        is_guardian,
+        is_kernels: flags & PF_KTHREAD != 0,
+        started: SystemTime::now().checked_sub(uptime.saturating_sub(since_boot)),
+    })
+}
+
+/// Whose a process is, and what it is called at home.
+#[derive(Default)]
+pub struct Identity {
+    /// The effective user ID.
+    pub user: Option<u32>,
+    /// Its PID in its own PID namespace, if that is not ours.
+    pub inner_pid: Option<u32>,
+}
+
+/// Looks up whose a process is; nothing is known of one that is gone.
+pub fn identity(pid: u32) -> Identity {
+    let status = fs::read(format!("/proc/{pid}/status")).unwrap_or_default();
+    let status = String::from_utf8_lossy(&status);
+    let numbers = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        line.unwrap_or_default()
+            .split_ascii_whitespace()
+            .filter_map(|number| number.parse().ok())
+    };
+    Identity {
+        user: numbers("Uid:").nth(1),
+        inner_pid: numbers("NSpid:").skip(1).last(),
+    }
+}
+
+/// The command line of a process, its words with blanks between them; its name in brackets if it
+/// has none; nothing where there is no such process.
+pub fn command_line(pid: u32) -> Option<Vec<u8>> {
+    let mut line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    while line.last() == Some(&0) {
+        line.pop();
+    }
+    if line.is_empty() {
+        let name = fs::read(format!("/proc/{pid}/comm")).ok()?;
+        return Some([b"[", name.trim_ascii_end(), b"]"].concat());
+    }
+    line.iter_mut()
+        .filter(|byte| **byte == 0)
+        .for_each(|byte| *byte = b' ');
+    Some(line)
+}
+
+/// Whether a PID that is not there belongs to no process at all. Only the initial PID namespace has
+/// a number for every process; its own is fixed (PROC_PID_INIT_INO in the kernel's proc_ns.h).
+pub fn knows_every_pid() -> bool {
+    fs::read_link("/proc/self/ns/pid").is_ok_and(|name| name.as_os_str() == "pid:[4026531836]")
+}

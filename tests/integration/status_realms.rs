@@ -1,0 +1,386 @@
+//! Promises about `--status` where not all can be seen: namespaces, a hidden `/proc`, few descriptors;
+//! and where the kernel's lists name files in their own way: btrfs, overlayfs, FUSE. What cannot be
+//! known is never called free.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::Command;
+
+use crate::asked::{
+    AS_NOBODY, Answer, Asker, CANNOT_TELL, FREE, HELD, Realm, binary_for_all, child_of, inner_pid,
+    list, record, settled,
+};
+use crate::harness::{HOLD, Holder, NONOVERLAP, Run, Scene, is_root, left_out, nonoverlap};
+
+/// A holder whose taker is dead: in a PID namespace, only its descriptors tell of it.
+const FLOCK_9: &str = r#"exec 9>"$0"; flock 9; echo held; exec cat >/dev/null"#;
+
+#[test]
+fn a_lock_held_outside_of_the_pid_namespace_is_not_called_free_inside() {
+    let Some((scene, realm)) = realm_of_processes() else {
+        return;
+    };
+    let _holder = Holder::of([scene.lock()]);
+    let answer = realm.asker([NONOVERLAP]).ask(&scene.lock());
+    assert_ne!(answer.code, FREE, "{}", answer.seen);
+    assert!(
+        !answer.sentence.contains("gone"),
+        "it runs outside: {}",
+        answer.seen
+    );
+}
+
+#[test]
+fn a_run_inside_a_pid_namespace_is_told_of_outside_as_what_it_is() {
+    let Some((scene, realm)) = realm_of_processes() else {
+        return;
+    };
+    let holder = Holder::start(realm.command([NONOVERLAP]).arg(scene.lock()).args(HOLD));
+    let outer = settled(child_of(holder.pid()));
+    let inner = inner_pid(outer);
+    realm.asker([NONOVERLAP]).ask(&scene.lock()).expect(
+        HELD,
+        &format!("held by PID {inner} for TIME: cat"),
+        &[
+            ("holders", &list(&[(inner, "cat")])),
+            ("record", &record(inner, "holds")),
+        ],
+    );
+    // The number in the record is some kernel thread's here, which has let go of nothing.
+    let elsewhere = list(&[(outer, "cat")]).replace("null", &inner.to_string());
+    Asker::here().ask(&scene.lock()).expect(
+        HELD,
+        &format!(
+            "held by PID {outer}, which is PID {inner} in a PID namespace of its own, for TIME: cat"
+        ),
+        &[("holders", &elsewhere), ("record", &record(inner, "holds"))],
+    );
+    assert!(holder.end().success());
+    nonoverlap([scene.lock()])
+        .arg("true")
+        .run()
+        .expect(0, "", "");
+}
+
+#[test]
+fn inside_a_pid_namespace_processes_that_cannot_be_looked_into_make_it_4() {
+    let Some((scene, realm)) = realm_of_processes() else {
+        return;
+    };
+    let free = scene.file("free", "");
+    let holder = Holder::start(realm.command(["sh", "-c", FLOCK_9]).arg(scene.lock()));
+    settled(child_of(holder.pid()));
+    let asker = realm.asker(
+        AS_NOBODY
+            .iter()
+            .map(Into::into)
+            .chain([binary_for_all(&scene)]),
+    );
+    for path in [&scene.lock(), &free] {
+        asker.ask(path).expect(
+            CANNOT_TELL,
+            "cannot tell: processes outside of this PID namespace cannot be seen",
+            &[("holders", "[]")],
+        );
+    }
+}
+
+#[test]
+fn where_proc_hides_processes_what_is_not_seen_is_not_called_free() {
+    if !is_root() {
+        return left_out("a /proc that hides processes", "needs root to mount one");
+    }
+    let scene = Scene::new();
+    let nobody: Vec<_> = AS_NOBODY
+        .iter()
+        .map(Into::into)
+        .chain([binary_for_all(&scene)])
+        .collect();
+    let free = scene.file("free", "");
+    let hidden = "mount -t proc -o hidepid=2 proc /proc";
+
+    // The initial namespace's table names the holder, who is hidden.
+    let realm = Realm::of_mounts(&scene, hidden);
+    let holder = Holder::of([scene.lock()]);
+    let answer = realm.asker(&nobody).ask(&scene.lock());
+    assert_eq!(answer.code, HELD, "{}", answer.seen);
+    assert!(
+        !answer.sentence.contains("gone"),
+        "it is hidden: {}",
+        answer.seen
+    );
+    drop(holder);
+    assert_eq!(realm.asker(&nobody).ask(&free).code, CANNOT_TELL);
+
+    let realm = Realm::of_processes(&scene, hidden);
+    let holder = Holder::start(realm.command(["sh", "-c", FLOCK_9]).arg(scene.lock()));
+    settled(child_of(holder.pid()));
+    assert_eq!(realm.asker(&nobody).ask(&scene.lock()).code, CANNOT_TELL);
+}
+
+#[test]
+fn too_few_descriptors_to_look_do_not_make_it_free() {
+    let Some((scene, realm)) = realm_of_processes() else {
+        return;
+    };
+    let holder = Holder::start(realm.command(["sh", "-c", FLOCK_9]).arg(scene.lock()));
+    settled(child_of(holder.pid()));
+    for limit in 3..=8 {
+        let line = format!(r#"ulimit -n {limit}; exec "$0" --status -q "$1""#);
+        let mut command = realm.command(["sh", "-c", &line, NONOVERLAP]);
+        let ended = command.arg(scene.lock()).run();
+        let code = ended.code();
+        assert!(
+            matches!(code, Some(HELD | CANNOT_TELL)),
+            "{limit} descriptors: {ended:?}"
+        );
+    }
+}
+
+#[test]
+fn a_holder_whose_first_thread_has_ended_is_a_holder() {
+    let Some((scene, realm)) = realm_of_processes() else {
+        return;
+    };
+    // The thread goes on when the process looks like a zombie.
+    let program = r#"
+import ctypes, sys, threading
+def hold():
+    print("held", flush=True)
+    sys.stdin.read()
+threading.Thread(target=hold).start()
+ctypes.CDLL(None).pthread_exit(None)"#;
+    let line = r#"exec 9>"$0"; flock 9; exec python3 -c "$1""#;
+    let mut command = realm.command(["sh", "-c", line]);
+    let holder = Holder::start(command.arg(scene.lock()).arg(program));
+    let outer = child_of(holder.pid());
+    for (asker, pid) in [
+        (Asker::here(), outer),
+        (realm.asker([NONOVERLAP]), inner_pid(outer)),
+    ] {
+        let answer = asker.ask(&scene.lock());
+        assert_eq!(answer.code, HELD, "{}", answer.seen);
+        assert!(
+            answer
+                .field("holders")
+                .contains(&format!(r#""pid":{pid},"#)),
+            "{}",
+            answer.seen
+        );
+    }
+}
+
+#[test]
+fn a_file_deleted_from_another_mount_of_the_same_path_is_another_file() {
+    if !is_root() {
+        return left_out("a private mount", "needs root to make one");
+    }
+    let scene = Scene::new();
+    let (place, other) = (scene.path("place"), scene.path("other"));
+    fs::create_dir(&place).unwrap();
+    fs::create_dir(&other).unwrap();
+    // As a service has a /tmp of its own.
+    let realm = Realm::of_mounts(&scene, r#"mount --bind "$0/other" "$0/place""#);
+    let lock = place.join("lock");
+    let _holder = Holder::start(realm.command([NONOVERLAP]).arg(&lock).args(HOLD));
+    fs::remove_file(other.join("lock")).unwrap();
+    assert_eq!(realm.asker([NONOVERLAP]).ask(&lock).code, HELD);
+    for _ in 0..2 {
+        Asker::here()
+            .ask(&lock)
+            .expect(FREE, "free; there is no such file", &[]);
+        nonoverlap([&lock])
+            .args(["echo", "ran"])
+            .run()
+            .expect(0, "ran\n", "");
+        fs::remove_file(&lock).unwrap();
+    }
+    fs::write(&lock, "").unwrap();
+    Asker::here()
+        .ask(&lock)
+        .expect(FREE, "free; no run is recorded", &[("deleted", "false")]);
+}
+
+#[test]
+fn on_btrfs_locks_are_found_and_subvolumes_told_apart() {
+    let Some((scene, realm)) = realm_with(
+        "btrfs",
+        "mkfs.btrfs",
+        "btrfs-progs",
+        r#"
+        truncate -s 120M "$0/image"; mkfs.btrfs -q "$0/image" >&2; mkdir "$0/b"
+        mount -o loop "$0/image" "$0/b"
+        btrfs subvolume create "$0/b/one" >&2; btrfs subvolume create "$0/b/two" >&2
+        touch "$0/b/one/lock" "$0/b/two/lock""#,
+    ) else {
+        return;
+    };
+    let (one, two) = (scene.path("b/one/lock"), scene.path("b/two/lock"));
+    let inode = |path| fs::metadata(realm.path(path)).unwrap().ino();
+    assert_eq!(
+        inode(&one),
+        inode(&two),
+        "the kernel's lists would tell them apart"
+    );
+    let holder = Holder::start(realm.command([NONOVERLAP]).arg(&one).args(HOLD));
+    let pid = settled(holder.pid());
+    assert_table_differs_from_stat(&realm.path(&one));
+    let asker = realm.asker([NONOVERLAP]);
+    asker
+        .ask(&one)
+        .expect(HELD, &format!("held by PID {pid} for TIME: cat"), &[]);
+    let other = asker.ask(&two);
+    assert_eq!(other.field("holders"), "[]", "{}", other.seen);
+    assert_eq!(other.code, FREE, "{}", other.seen);
+    drop(holder);
+    assert_all_kinds_are_found(&realm, &scene.path("b"));
+}
+
+#[test]
+fn on_overlayfs_locks_are_found_on_files_of_both_layers() {
+    let Some((scene, realm)) = realm_with(
+        "overlay",
+        "mount",
+        "mount",
+        r#"
+        cd "$0"; mkdir low high merged; mount -t tmpfs none low; mount -t tmpfs none high
+        mkdir high/up high/work; touch low/lock; echo data >low/data
+        mount -t overlay -o lowerdir=low,upperdir=high/up,workdir=high/work,xino=off none merged
+        touch merged/new"#,
+    ) else {
+        return;
+    };
+    let merged = scene.path("merged");
+    for name in ["lock", "data", "new"] {
+        let path = merged.join(name);
+        let holder = Holder::start(realm.command([NONOVERLAP]).arg(&path).args(HOLD));
+        let pid = settled(holder.pid());
+        assert_table_differs_from_stat(&realm.path(&path));
+        let asker = realm.asker([NONOVERLAP]);
+        asker
+            .ask(&path)
+            .expect(HELD, &format!("held by PID {pid} for TIME: cat"), &[]);
+        drop(holder);
+        assert_eq!(asker.ask(&path).code, FREE);
+    }
+    assert_all_kinds_are_found(&realm, &merged);
+}
+
+#[test]
+fn a_file_system_that_keeps_its_locks_to_itself_is_not_called_free() {
+    // bindfs hands locks down to the files below it, and the kernel has them in no list.
+    let Some((scene, realm)) = realm_with(
+        "fuse",
+        "bindfs",
+        "bindfs",
+        r#"
+        mkdir "$0/below" "$0/above"; bindfs --enable-lock-forwarding --multithreaded "$0/below" "$0/above""#,
+    ) else {
+        return;
+    };
+    let path = scene.path("above/lock");
+    let _holder = Holder::start(realm.command([NONOVERLAP]).arg(&path).args(HOLD));
+    let refused = realm.command([NONOVERLAP]).arg(&path).arg("true").run();
+    assert_eq!(refused.code(), Some(1), "{refused:?}");
+    let answer = realm.asker([NONOVERLAP]).ask(&path);
+    assert_ne!(answer.code, FREE, "{}", answer.seen);
+}
+
+/// A flock, a record lock of an open file description and one of a process, each on a file in this
+/// folder, and each is found; and nothing is found on a fourth.
+#[track_caller]
+fn assert_all_kinds_are_found(realm: &Realm, folder: &Path) {
+    let posix = r#"import fcntl, sys; file = open(sys.argv[1], "w"); fcntl.lockf(file, fcntl.LOCK_EX)
+print("held", flush=True); sys.stdin.read()"#;
+    let kinds: [&[&str]; 3] = [
+        &[NONOVERLAP],
+        &[NONOVERLAP, "--fcntl"],
+        &["python3", "-c", posix],
+    ];
+    let take = |(index, words): (usize, &&[&str])| {
+        let path = folder.join(index.to_string());
+        let mut command = realm.command(words.iter());
+        let commands_own: &[&str] = if words[0] == NONOVERLAP { &HOLD } else { &[] };
+        (Holder::start(command.arg(&path).args(commands_own)), path)
+    };
+    let held: Vec<_> = kinds.iter().enumerate().map(take).collect();
+    let asker = realm.asker([NONOVERLAP]);
+    for (holder, path) in &held {
+        let answer = asker.ask(path);
+        assert_named(&answer, holder.pid());
+    }
+    let free = folder.join("free");
+    fs::write(realm.path(&free), "").unwrap();
+    assert_eq!(asker.ask(&free).code, FREE);
+}
+
+#[track_caller]
+fn assert_named(answer: &Answer, pid: u32) {
+    assert_eq!(answer.code, HELD, "{}", answer.seen);
+    assert!(
+        answer
+            .sentence
+            .starts_with(&format!("held by PID {pid} for ")),
+        "{}",
+        answer.seen
+    );
+    assert_eq!(
+        answer.field("holders").matches(r#""pid""#).count(),
+        1,
+        "{}",
+        answer.seen
+    );
+}
+
+/// The test would show nothing if stat(2) named this locked file's device as `/proc/locks` does.
+#[track_caller]
+fn assert_table_differs_from_stat(path: &Path) {
+    let device = fs::metadata(path).unwrap().dev();
+    let device = format!(" {:02x}:{:02x}:", libc::major(device), libc::minor(device));
+    let lines = crate::harness::locks_on(path);
+    assert!(!lines.is_empty(), "no lock on inode of {path:?}");
+    assert!(
+        !lines.iter().any(|line| line.contains(&device)),
+        "{device} in {lines:?}"
+    );
+}
+
+/// PIDs of its own.
+fn realm_of_processes() -> Option<(Scene, Realm)> {
+    if !is_root() {
+        left_out("a PID namespace", "needs root to make one");
+        return None;
+    }
+    let scene = Scene::new();
+    let realm = Realm::of_processes(&scene, "");
+    Some((scene, realm))
+}
+
+/// Mounts of its own with this file system, if the kernel has it and the tool is there.
+fn realm_with(
+    file_system: &str,
+    tool: &str,
+    package: &str,
+    script: &str,
+) -> Option<(Scene, Realm)> {
+    let known = fs::read_to_string("/proc/filesystems").unwrap();
+    let is_known = known
+        .lines()
+        .any(|line| line.ends_with(&format!("\t{file_system}")));
+    let finds_tool = Command::new("sh")
+        .args(["-c", &format!("command -v {tool}")])
+        .run();
+    let why = match (is_root(), is_known, finds_tool.status.success()) {
+        (false, _, _) => "needs root to mount it".to_owned(),
+        (_, false, _) => "the kernel has none".to_owned(),
+        (_, _, false) => format!("{tool} of package {package} is missing"),
+        (true, true, true) => {
+            let scene = Scene::new();
+            let realm = Realm::of_mounts(&scene, script);
+            return Some((scene, realm));
+        }
+    };
+    left_out(&format!("locks on {file_system}"), &why);
+    None
+}
