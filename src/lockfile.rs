@@ -272,7 +272,7 @@ fn open_or_make(path: &'static CStr, access: Access) -> Result<(OwnedFd, bool), 
         ) {
             Ok(opened) => return Ok((opened, false)),
             Err(Errno::EXIST) => {}
-            Err(reason @ (Errno::ROFS | Errno::NOSPC | Errno::DQUOT)) => {
+            Err(reason @ (Errno::ROFS | Errno::NOSPC)) => {
                 return Err(Error::Make(path, reason));
             }
             Err(reason) => return Err(Error::Open(Place::File(path), reason)),

@@ -91,17 +91,17 @@ fn carry_out(request: Request) -> Result<Outcome, Error> {
 fn unlock(place: Place, api: Api, manner: Manner) -> Result<Outcome, Error> {
     let watch = manner.watch();
     acquire::release(&LockFile::open(place, Access::Read)?, api)?;
-    manner.tell(None, &Notice::Unlocked(place, watch));
-    Ok(Outcome::Done)
+    Ok(manner.done(&Notice::Unlocked(place, watch)))
 }
 
 fn lock(place: Place, terms: &Terms, manner: Manner) -> Result<Outcome, Error> {
     let watch = manner.watch();
-    match acquire::acquire(LockFile::open(place, terms.access())?, terms)? {
-        Attempt::Held(_) => manner.tell(None, &Notice::Locked(place, watch)),
-        Attempt::Busy(busy) => return Ok(Outcome::Busy(vec![busy], manner, None)),
-    }
-    Ok(Outcome::Done)
+    Ok(
+        match acquire::acquire(LockFile::open(place, terms.access())?, terms)? {
+            Attempt::Held(_) => manner.done(&Notice::Locked(place, watch)),
+            Attempt::Busy(busy) => Outcome::Busy(vec![busy], manner, None),
+        },
+    )
 }
 
 fn run_locked(run: &Run) -> Result<Outcome, Error> {

@@ -12,7 +12,7 @@ use crate::dialect::Dialect;
 use crate::exec;
 use crate::holders::{self, Holding};
 use crate::log::Log;
-use crate::outcome::{self, Reason};
+use crate::outcome::{self, Answer, Outcome, Reason};
 use crate::request::{Command, Place};
 use crate::status::By;
 use crate::sys::{self, Survey};
@@ -69,7 +69,11 @@ impl Manner {
             log.line(notice);
         }
         match (self.voice, self.dialect, notice) {
-            (Voice::Verbose, Dialect::Flock, _) => tell_as_flock(notice),
+            // Nobody may be there to read them; that is no reason not to run.
+            (Voice::Verbose, Dialect::Flock, _) => {
+                let lines = lines_of_flock(notice);
+                let _ = sys::unsignalled(|| Ok(outcome::print(&lines)?));
+            }
             (Voice::Verbose, Dialect::Nonoverlap, _) | (Voice::Normal, _, Notice::LetGo(..)) => {
                 outcome::say(self.dialect, notice);
             }
@@ -77,8 +81,19 @@ impl Manner {
         }
     }
 
-    /// Says that nothing was started, and who is in the way.
-    pub fn refuse(self, busy: &[Busy], log: Option<&Log>) {
+    /// Says that it is done, where there is no command.
+    pub fn done(self, notice: &Notice) -> Outcome {
+        if (self.voice, self.dialect) == (Voice::Verbose, Dialect::Flock) {
+            let text = lines_of_flock(notice);
+            return Outcome::Told(Answer { text, status: 0 });
+        }
+        self.tell(None, notice);
+        Outcome::Done
+    }
+
+    /// Says that nothing was started, and who is in the way. Tells whether what had to be said was
+    /// written.
+    pub fn refuse(self, busy: &[Busy], log: Option<&Log>) -> bool {
         match self.dialect {
             Dialect::Nonoverlap => self.tell_conflict(busy, log),
             Dialect::Flock => self.tell_conflict_as_flock(busy),
@@ -87,31 +102,29 @@ impl Manner {
 
     /// Cron mails what a job prints, so a conflict is silent unless a person looks, or the lock has
     /// been held for too long. Who holds it is only looked for if it will be told.
-    fn tell_conflict(self, busy: &[Busy], log: Option<&Log>) {
+    fn tell_conflict(self, busy: &[Busy], log: Option<&Log>) -> bool {
         let speaks = match self.voice {
             Voice::Quiet => false,
             Voice::Normal => io::stderr().is_terminal(),
             Voice::Verbose => true,
         };
         if !speaks && log.is_none() && self.alarm.is_none() {
-            return;
+            return true;
         }
         let conflict = Conflict::over(busy, self.alarm);
-        if speaks || conflict.is_alarm {
-            outcome::say(self.dialect, &conflict);
-        }
         if let Some(log) = log {
             log.line(&conflict);
         }
+        !(speaks || conflict.is_alarm) || outcome::say(self.dialect, &conflict)
     }
 
-    fn tell_conflict_as_flock(self, busy: &[Busy]) {
+    fn tell_conflict_as_flock(self, busy: &[Busy]) -> bool {
         match (self.voice, busy.iter().any(|busy| busy.waited)) {
             (Voice::Verbose, true) => {
                 outcome::say(self.dialect, &"timeout while waiting to get lock")
             }
             (Voice::Verbose, false) => outcome::say(self.dialect, &"failed to get lock"),
-            _ => {}
+            _ => true,
         }
     }
 }
@@ -161,9 +174,8 @@ impl Display for Conflict {
     }
 }
 
-/// The lines that `flock --verbose` prints, where it prints them. Nobody may be there to read them;
-/// that is no reason not to run.
-fn tell_as_flock(notice: &Notice) {
+/// The lines that `flock --verbose` prints on stdout.
+fn lines_of_flock(notice: &Notice) -> String {
     let name = Dialect::Flock.name();
     let took = |start: &Option<Instant>| {
         let time = start.map(|start| start.elapsed()).unwrap_or_default();
@@ -173,8 +185,8 @@ fn tell_as_flock(notice: &Notice) {
             time.subsec_micros()
         )
     };
-    let lines = match notice {
-        Notice::NoRecord(..) | Notice::LetGo(..) => return,
+    match notice {
+        Notice::NoRecord(..) | Notice::LetGo(..) => String::new(),
         Notice::Locked(_, start) | Notice::Unlocked(_, start) => took(start),
         Notice::Starting(_, command, start) => {
             let program = exec::program(*command);
@@ -184,8 +196,7 @@ fn tell_as_flock(notice: &Notice) {
                 program.to_string_lossy()
             )
         }
-    };
-    let _ = sys::unsignalled(|| Ok(outcome::print(&lines)?));
+    }
 }
 
 impl Display for Notice {

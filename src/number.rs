@@ -1,12 +1,13 @@
 //! The numbers that options take, as util-linux reads them, since scripts rely on that.
 
-use std::ffi::OsStr;
+use std::ffi::{CString, OsStr};
 use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use crate::escape::Escaped;
 use crate::outcome::Error;
+use crate::sys;
 
 /// An exit status, 0 to 255.
 ///
@@ -47,7 +48,10 @@ pub fn slots(value: &OsStr) -> Result<u16, Error> {
 ///
 /// [`Error::Usage`], also for negative numbers and NaN.
 pub fn seconds(value: &OsStr) -> Result<Option<Duration>, Error> {
-    let number = |text: &str| text.parse::<f64>().ok().filter(|seconds| *seconds >= 0.0);
+    let number = |text: &str| {
+        let text = CString::new(text).ok()?;
+        sys::double(&text).filter(|seconds| *seconds >= 0.0)
+    };
     let seconds = parsed(
         value,
         number,

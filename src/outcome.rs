@@ -4,10 +4,12 @@
 use std::borrow::Cow;
 use std::ffi::{CStr, OsString};
 use std::fmt::{self, Display};
-use std::io::{self, Write};
+use std::io;
+use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 
 use rustix::io::Errno;
+use rustix::stdio::{stderr, stdout};
 
 use crate::acquire::Busy;
 use crate::dialect::Dialect;
@@ -108,6 +110,7 @@ impl Error {
     fn status(&self, dialect: Dialect) -> u8 {
         match self {
             Error::Usage(_) => 64,
+            Error::Print(_) if dialect == Dialect::Flock => UNWRITTEN_AS_FLOCK,
             Error::Open(_, reason) | Error::Lock(_, reason) if is_shortage(*reason) => 71,
             Error::Lock(..) | Error::Replaced(_) => 65,
             Error::Open(..) => 66,
@@ -226,39 +229,54 @@ impl Display for Reason {
 
 /// Says what came of it, and gives the exit status.
 pub fn report(dialect: Dialect, result: Result<Outcome, Error>) -> u8 {
-    match result.and_then(finish) {
+    match result.and_then(|outcome| finish(dialect, outcome)) {
         Ok(status) => status,
         Err(error) => {
-            match (dialect, &error) {
+            let heard = match (dialect, &error) {
                 // flock's own words, which its tests know.
                 (Dialect::Flock, Error::Lock(Place::Descriptor(number), reason)) => {
-                    say(dialect, &format_args!("{number}: {}", Reason(*reason)));
+                    say(dialect, &format_args!("{number}: {}", Reason(*reason)))
                 }
                 _ => say(dialect, &error),
-            }
-            error.status(dialect)
+            };
+            // flock's child looks at nothing when it cannot become the command.
+            let heard = heard || matches!(error, Error::Execute(..));
+            if_heard(heard, dialect, error.status(dialect))
         }
     }
 }
 
-fn finish(outcome: Outcome) -> Result<u8, Error> {
+fn finish(dialect: Dialect, outcome: Outcome) -> Result<u8, Error> {
     match outcome {
-        Outcome::Told(answer) => print(&answer.text)
-            .map(|()| answer.status)
-            .map_err(Error::Print),
+        Outcome::Told(answer) => match (print(&answer.text), dialect) {
+            // Nobody wants to know.
+            (Err(Errno::BADF | Errno::PIPE), Dialect::Flock) | (Ok(()), _) => Ok(answer.status),
+            (Err(reason), _) => Err(Error::Print(reason)),
+        },
         Outcome::Done => Ok(0),
         Outcome::Busy(busy, manner, log) => {
-            manner.refuse(&busy, log.as_ref());
-            Ok(manner.conflict)
+            let heard = manner.refuse(&busy, log.as_ref());
+            Ok(if_heard(heard, dialect, manner.conflict))
         }
     }
 }
 
+/// The exit status, or what flock makes of any if its words cannot be written.
+fn if_heard(heard: bool, dialect: Dialect, status: u8) -> u8 {
+    match dialect {
+        Dialect::Flock if !heard => UNWRITTEN_AS_FLOCK,
+        _ => status,
+    }
+}
+
+/// flock looks at its streams when it closes them, last of all (util-linux, closestream.h).
+const UNWRITTEN_AS_FLOCK: u8 = 1;
+
 /// One line on stderr, in one write(2), so that lines of several processes do not mix. Where nobody
-/// can hear it, that is no reason to change what is done.
-pub fn say(dialect: Dialect, line: &dyn Display) {
+/// can hear it, that is no reason to change what is done. Tells whether it was written.
+pub fn say(dialect: Dialect, line: &dyn Display) -> bool {
     let line = format!("{}: {line}\n", dialect.name());
-    let _ = sys::unsignalled(|| io::stderr().write_all(line.as_bytes()));
+    sys::unsignalled(|| Ok(write_all(stderr(), &line)?)).is_ok()
 }
 
 /// Text on stdout, unbuffered.
@@ -267,10 +285,13 @@ pub fn say(dialect: Dialect, line: &dyn Display) {
 ///
 /// As write(2).
 pub fn print(text: &str) -> Result<(), Errno> {
+    write_all(stdout(), text)
+}
+
+fn write_all(stream: BorrowedFd<'_>, text: &str) -> Result<(), Errno> {
     let mut rest = text.as_bytes();
     while !rest.is_empty() {
-        let stdout = rustix::stdio::stdout();
-        let written = rustix::io::retry_on_intr(|| rustix::io::write(stdout, rest))?;
+        let written = rustix::io::retry_on_intr(|| rustix::io::write(stream, rest))?;
         rest = rest.get(written..).unwrap_or_default();
     }
     Ok(())

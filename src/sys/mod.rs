@@ -64,7 +64,7 @@ pub use mounts::path_of;
 pub use process::{command_line, identity, knows_every_pid, process};
 pub use ranges::{HAVE_RANGES, RangeLock, try_range, wait_range};
 pub use signals::unsignalled;
-pub use unix::{Vectors, callers, environment_with, execute, move_up};
+pub use unix::{Vectors, callers, double, environment_with, execute, move_up};
 
 #[cfg(not(any(
     target_os = "linux",

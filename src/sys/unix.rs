@@ -17,6 +17,16 @@ pub fn last_error() -> Errno {
     Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO)
 }
 
+/// The number that a text is, as strtod(3) reads it, which is how util-linux's flock reads a time:
+/// blanks before it, fractions, exponents, `0x`, `inf` and `nan`. Nothing if that is not all of it.
+pub fn double(text: &CStr) -> Option<f64> {
+    let mut end = ptr::null_mut();
+    // SAFETY: the text ends with a NUL, and `end` is a place for a pointer into it.
+    let number = unsafe { libc::strtod(text.as_ptr(), &raw mut end) };
+    let is_all = end.cast_const() == text.to_bytes_with_nul().last()? as *const u8 as *const c_char;
+    (is_all && !text.is_empty()).then_some(number)
+}
+
 /// Moves a descriptor to the lowest free number from `least` up, and closes the old number.
 ///
 /// The new descriptor is not close-on-exec: the command is to inherit it. (`rustix` has only the

@@ -29,8 +29,7 @@ const FIFO: &str = "a FIFO does not hang it";
 const LINES: &str = "verbose lines are not lost under -F";
 const NAMES: &str = "long options are not abbreviated";
 const LINK: &str = "nothing is made through a symbolic link";
-const TIMES: &str = "a time to wait is a decimal number from 0 up, and none is too long";
-const STREAMS: &str = "what cannot be written does not change how it ends, but for a page";
+const TIMES: &str = "a time to wait is a number from 0 up, and none is too long";
 const DESCRIPTORS: &str = "the lock file is on a descriptor from 10 up";
 const NEW: &str = "flock has it since 2.41 or later";
 
@@ -49,6 +48,7 @@ pub const DIFFERENCES: &[Difference] = &[
     row(EXECS, "exec flock free sh -c 'test $$ = $0 && echo the same' $$", (0, "the same\n"), Is(1, "")),
     row(EXECS, "exec flock -F free sh -c 'test $$ = $0 && echo the same' $$", (0, "the same\n"), Is(0, "the same\n")),
     row(EXECS, "exec flock -F free sh -c 'kill -9 $$'", (-9, ""), Is(-9, "")),
+    row(EXECS, "flock --verbose free true >/dev/full", (0, ""), Is(1, "")),
     row(EXECS, "flock --verbose free echo out",
         (0, "flock: getting lock took #.###### seconds\nflock: executing echo\nout\n"),
         Is(0, "out\nflock: getting lock took #.###### seconds\nflock: executing echo\n")),
@@ -71,17 +71,9 @@ pub const DIFFERENCES: &[Difference] = &[
     row(TIMES, "flock -w -1 free true", (64, ""), Is(71, "")),
     row(TIMES, "flock --timeout=-0.5 free true", (64, ""), Is(71, "")),
     row(TIMES, "flock -w nan free true", (64, ""), Is(71, "")),
-    row(TIMES, "flock -w 0x1 free true", (64, ""), Is(0, "")),
     row(TIMES, "flock -w inf free true", (0, ""), Is(71, "")),
     row(TIMES, "flock -w 1e400 free true", (0, ""), Is(71, "")),
     row(TIMES, "flock -w 1e20 free true", (0, ""), Is(71, "")),
-    row(STREAMS, "flock --verbose free true >/dev/full", (0, ""), Is(1, "")),
-    row(STREAMS, "exec 9>f; flock --verbose 9 >/dev/full", (0, ""), Is(1, "")),
-    row(STREAMS, "flock --bogus 2>/dev/full", (64, ""), Is(1, "")),
-    row(STREAMS, "flock no/L true 2>&-", (66, ""), Is(1, "")),
-    row(STREAMS, "flock --help >/dev/full", (71, ""), Is(1, "")),
-    row(STREAMS, "flock --version >/dev/full", (71, ""), Is(1, "")),
-    row(STREAMS, "flock --help >&-", (71, ""), Is(0, "")),
     row(DESCRIPTORS, "exec 0<&-; flock free cat 2>/dev/null", (1, ""), Is(0, "")),
     row(DESCRIPTORS, "ulimit -n 10; flock free true", (71, ""), Is(0, "")),
     row(NEW, "flock --fcntl free kinds", (0, "OFDLCK WRITE\n"), TooOld),
