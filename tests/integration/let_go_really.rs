@@ -13,41 +13,25 @@ use crate::harness::{
 use crate::let_go::{is_silent, warns};
 
 /// Says "held" and ends with its input.
-const HOLD: &str = "echo held; exec cat >/dev/null";
+pub const HOLD: &str = "echo held; exec cat >/dev/null";
 
 #[test]
 fn sudo_that_becomes_its_command_lets_go_and_is_told_on() {
     let scene = Scene::new();
-    if !is_root() {
-        return left_out("sudo as the holder", "only root may give it other settings");
+    if let Some(mut command) = sudo_that_becomes_its_command(&scene, &[]) {
+        lets_go_and_is_told_on(&scene, &mut command);
     }
-    if !has_tool("sudo", "sudo as the holder") {
-        return;
-    }
-    // Without these it waits for its command beside it, and does not close what it has itself.
-    let settings =
-        "Defaults !pam_session, !pam_setcred, !use_pty\nroot ALL=(ALL:ALL) NOPASSWD: ALL\n";
-    let settings = scene.file("sudoers", settings);
-    fs::set_permissions(&settings, Permissions::from_mode(0o440)).unwrap();
-    // Mounted where nobody else sees them.
-    let script = "mount --bind sudoers /etc/sudoers && exec \"$0\" lock sudo -n sh -c \"$1\"";
-    let mut command = Command::new("unshare");
-    command.args(["-m", "sh", "-c", script, NONOVERLAP, HOLD]);
-    lets_go_and_is_told_on(&scene, command.current_dir(scene.path("")));
 }
 
 #[test]
 fn sudo_that_waits_for_its_command_holds_the_lock_as_long_as_it_waits() {
-    if !has_tool("sudo", "sudo as the holder") {
+    if !sudo_runs_without_a_password() {
         return;
     }
     let scene = Scene::new();
     let lock = scene.lock();
     let mut command = nonoverlap([&lock]);
     command.args(["sudo", "-n", "sh", "-c", HOLD]);
-    if Command::new("sudo").args(["-n", "true"]).run().code() != Some(0) {
-        return left_out("sudo as the holder", "it wants a password");
-    }
     let holder = Holder::start(&mut command);
     // Its command has closed the descriptor, but not sudo.
     assert!(holds_lock(holder.pid(), &lock));
@@ -86,10 +70,47 @@ fn lets_go_and_is_told_on(scene: &Scene, holder: &mut Command) {
     assert!(holder.end().success());
 }
 
+/// nonoverlap with these options around a sudo that does not stay beside its command, but becomes it.
+pub fn sudo_that_becomes_its_command(scene: &Scene, options: &[&str]) -> Option<Command> {
+    if !is_root() {
+        left_out("sudo as the holder", "only root may give it other settings");
+        return None;
+    }
+    if !has_tool("sudo", "sudo as the holder") {
+        return None;
+    }
+    // Without these it waits for its command beside it, and does not close what it has itself.
+    let settings =
+        "Defaults !pam_session, !pam_setcred, !use_pty\nroot ALL=(ALL:ALL) NOPASSWD: ALL\n";
+    let settings = scene.file("sudoers", settings);
+    fs::set_permissions(&settings, Permissions::from_mode(0o440)).unwrap();
+    // Mounted where nobody else sees them.
+    let script = "mount --bind sudoers /etc/sudoers && exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c", script, "sh", NONOVERLAP]);
+    command
+        .args(options)
+        .args(["lock", "sudo", "-n", "sh", "-c", HOLD]);
+    command.current_dir(scene.path(""));
+    Some(command)
+}
+
+/// Whether the sudo of this machine can be run.
+pub fn sudo_runs_without_a_password() -> bool {
+    if !has_tool("sudo", "sudo as the holder") {
+        return false;
+    }
+    let runs = Command::new("sudo").args(["-n", "true"]).run().code() == Some(0);
+    if !runs {
+        left_out("sudo as the holder", "it wants a password");
+    }
+    runs
+}
+
 /// The words of an ssh that runs [`HOLD`] on this machine, by an sshd and keys of its own. It is
 /// ssh that starts sshd and speaks to it through a pipe, so there is no port that somebody else
 /// could have, and sshd ends with it.
-fn ssh_to_here(scene: &Scene) -> Option<Vec<String>> {
+pub fn ssh_to_here(scene: &Scene) -> Option<Vec<String>> {
     let sshd = Path::new("/usr/sbin/sshd");
     if !sshd.exists() {
         left_out("ssh as the holder", "there is no /usr/sbin/sshd");

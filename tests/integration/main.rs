@@ -20,6 +20,8 @@ mod harness;
 mod alarm;
 mod asked;
 mod budget;
+#[cfg(target_os = "linux")] // It looks at locks through /proc.
+mod close_really;
 mod combinations;
 mod command;
 #[cfg(target_os = "linux")] // Elsewhere holders are not named.
