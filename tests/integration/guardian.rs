@@ -6,13 +6,16 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::harness::{
-    HOLD, Holder, NONOVERLAP, Run, Scene, eventually, holds_lock, is_root, kill, left_out,
-    nonoverlap, quoted, reason,
+    Ended, HOLD, Holder, NONOVERLAP, PATIENCE, Run, Scene, eventually, has_tool, holds_lock,
+    is_root, kill, left_out, locks_on, nonoverlap, quoted, reason,
 };
 
 /// The guardian of a command: the child of its process that has the guardian's name.
@@ -138,25 +141,15 @@ fn the_guardian_has_nothing_of_the_callers() {
     let holder = Holder::start(command.arg(scene.lock()).args(HOLD).current_dir(&folder));
     let guardian = guardian_of(holder.pid()).expect("a guardian");
 
-    let descriptors = fs::read_dir(format!("/proc/{guardian}/fd"))
-        .unwrap()
-        .flatten();
+    let folder = format!("/proc/{guardian}/fd");
+    let of_its_word = Path::new(&folder).join("2");
+    eventually("its pipe is closed", || !of_its_word.exists());
+    let descriptors = fs::read_dir(folder).unwrap().flatten();
     let mut names: Vec<_> = descriptors
-        .map(|entry| {
-            fs::read_link(entry.path())
-                .unwrap()
-                .to_string_lossy()
-                .into_owned()
-        })
+        .map(|entry| fs::read_link(entry.path()).unwrap())
         .collect();
     names.sort();
-    assert_eq!(
-        names,
-        [
-            scene.lock().to_string_lossy().as_ref(),
-            "anon_inode:[pidfd]"
-        ]
-    );
+    assert_eq!(names, [scene.lock(), "anon_inode:[pidfd]".into()]);
     assert_eq!(
         fs::read_link(format!("/proc/{guardian}/cwd")).unwrap(),
         Path::new("/")
@@ -182,70 +175,116 @@ fn the_guardian_has_nothing_of_the_callers() {
 #[test]
 fn a_caller_that_reads_the_output_to_its_end_is_not_held_up() {
     let scene = Scene::new();
-    // The guardian cannot end: it is stopped. Still the pipe ends with the command.
+    // A socket and not a pipe, because reading it need not wait for ever.
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    ours.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut command = nonoverlap(["-o"]);
     command
         .arg(scene.lock())
-        .args(["sh", "-c", "echo held; exec 2>&1; read line; exit 3"]);
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut output = BufReader::new(child.stdout.take().unwrap());
+        .args(["sh", "-c", "echo held; read line; exit 3"]);
+    command.stdin(Stdio::piped());
+    command.stdout(OwnedFd::from(theirs.try_clone().unwrap()));
+    let mut child = command.stderr(OwnedFd::from(theirs)).spawn().unwrap();
+    drop(command);
+    let mut output = BufReader::new(ours);
     let mut line = String::new();
     output.read_line(&mut line).unwrap();
-    let guardian = guardian_of(child.id()).expect("a guardian");
-    kill(guardian, libc::SIGSTOP);
+    // The guardian cannot end: it is stopped. Still the output ends with the command.
+    let guardian = Stopped::new(guardian_of(child.id()).expect("a guardian"));
     drop(child.stdin.take());
     let mut rest = String::new();
     output.read_to_string(&mut rest).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(3));
-    assert!(
-        holds_lock(guardian, &scene.lock()),
-        "a stopped guardian lets go when it goes on"
-    );
-    kill(guardian, libc::SIGCONT);
-    eventually("the guardian ends", || !holds_lock(guardian, &scene.lock()));
+    assert!(holds_lock(guardian.0, &scene.lock()));
+    let pid = guardian.0;
+    drop(guardian);
+    eventually("the guardian ends", || !holds_lock(pid, &scene.lock()));
+}
+
+/// A process that is stopped as long as this lives.
+struct Stopped(u32);
+
+impl Stopped {
+    fn new(pid: u32) -> Stopped {
+        kill(pid, libc::SIGSTOP);
+        Stopped(pid)
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        kill(self.0, libc::SIGCONT);
+    }
 }
 
 #[test]
 fn if_the_command_cannot_be_executed_the_lock_is_free_at_once() {
     let scene = Scene::new();
+    let message = "nonoverlap: cannot execute /no/such: No such file or directory\n";
     for _ in 0..20 {
         let ended = nonoverlap(["-o"]).arg(scene.lock()).arg("/no/such").run();
-        ended.expect(
-            127,
-            "",
-            "nonoverlap: cannot execute /no/such: No such file or directory\n",
-        );
-        let start = Instant::now();
-        nonoverlap(["-w", "10"])
-            .arg(scene.lock())
-            .arg("true")
-            .run()
-            .expect(0, "", "");
-        assert!(start.elapsed() < Duration::from_secs(2));
+        ended.expect(127, "", message);
+        is_free_at_once(&scene);
     }
+}
+
+/// Milliseconds as a rule, which are printed; the limit is for a machine that has much else to do.
+#[track_caller]
+fn is_free_at_once(scene: &Scene) {
+    let start = Instant::now();
+    eventually("the lock is free", || locks_on(&scene.lock()).is_empty());
+    let time = start.elapsed();
+    println!("free after {time:?}");
+    assert!(time < Duration::from_secs(2), "{time:?}");
+}
+
+/// Held up at its last step but one, it holds up the command.
+#[test]
+fn the_guardian_watches_before_the_command_is_executed() {
+    let scene = Scene::new();
+    if !has_tool("strace", "the order of their system calls") {
+        return;
+    }
+    let trace = scene.path("trace");
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-o"]).arg(&trace);
+    strace.args(["-e", "trace=write,execve,close_range"]);
+    strace.arg("--inject=close_range:delay_enter=300000:when=1");
+    strace
+        .args([NONOVERLAP, "-o"])
+        .arg(scene.lock())
+        .arg("/bin/true");
+    strace.run().expect(0, "", "");
+    let trace = fs::read_to_string(trace).unwrap();
+    let place = |call: &str| trace.lines().position(|line| line.contains(call));
+    let word = place(r#"write(2, "\0\0\0\0", 4)"#).expect(&trace);
+    let start = place(r#"execve("/bin/true""#).expect(&trace);
+    assert!(word < start, "{trace}");
 }
 
 #[test]
 fn without_a_guardian_nothing_runs() {
     let scene = Scene::new();
     let trace = scene.path("trace");
-    for (call, error, errno) in [
-        ("pidfd_open", "EMFILE", libc::EMFILE),
-        ("pipe2", "EMFILE", libc::EMFILE),
-        ("clone", "EAGAIN", libc::EAGAIN),
-        ("close_range", "ENOSYS", libc::ENOSYS),
-        ("setsid", "EPERM", libc::EPERM),
-        ("chdir", "EACCES", libc::EACCES),
+    for (call, fault, errno) in [
+        ("pidfd_open", "error=EMFILE", libc::EMFILE),
+        ("pipe2", "error=EMFILE", libc::EMFILE),
+        ("clone", "error=EAGAIN", libc::EAGAIN),
+        ("close_range", "error=ENOSYS", libc::ENOSYS),
+        ("setsid", "error=EPERM", libc::EPERM),
+        ("chdir", "error=EACCES", libc::EACCES),
+        ("prctl", "error=EPERM", libc::EPERM),
+        ("/^dup[23]$", "error=EBUSY", libc::EBUSY),
+        // It is killed before it has said a word.
+        ("chdir", "signal=KILL", libc::ECHILD),
+        // In the caller, when the guardian stands there already.
+        ("read", "error=EIO", libc::EIO),
     ] {
         let mut strace = Command::new("strace");
         strace
             .args(["-f", "-o"])
             .arg(&trace)
-            .arg(format!("--inject={call}:error={error}"));
+            .arg(format!("--inject={call}:{fault}"));
         strace
             .args([NONOVERLAP, "-o"])
             .arg(scene.lock())
@@ -294,26 +333,214 @@ fn close_changes_nothing_for_a_descriptor_without_a_command() {
 fn a_daemon_that_is_left_behind_keeps_the_lock_unless_it_is_closed() {
     let scene = Scene::new();
     // The daemon tells its PID, and runs until it is killed.
-    let daemon = "sleep 1000 >/dev/null 2>&1 & echo $!";
-    let plain = nonoverlap([scene.lock()]).args(["sh", "-c", daemon]).run();
+    let daemon = ["sh", "-c", "sleep 60 >/dev/null 2>&1 & echo $!"];
+    let plain = nonoverlap([scene.lock()]).args(daemon).run();
+    let plain = Left::told(&plain);
+    assert!(holds_lock(plain.0, &scene.lock()));
     nonoverlap([scene.lock()])
         .arg("true")
         .run()
         .expect(1, "", "");
-    kill(plain.stdout().trim().parse().unwrap(), libc::SIGKILL);
+    drop(plain);
+    eventually("the lock is free", || locks_on(&scene.lock()).is_empty());
 
-    let closed = nonoverlap(["-o", "-w", "10"])
-        .arg(scene.lock())
-        .args(["sh", "-c", daemon])
-        .run();
-    let start = Instant::now();
-    nonoverlap(["-w", "10"])
-        .arg(scene.lock())
-        .arg("true")
+    let closed = nonoverlap(["-o"]).arg(scene.lock()).args(daemon).run();
+    is_free_at_once(&scene);
+    assert!(Left::told(&closed).runs());
+}
+
+/// As the manual says, and why plain is the safer way for shells: there the child keeps the lock.
+#[test]
+fn the_child_of_a_shell_that_is_killed_runs_on_without_the_lock() {
+    let scene = Scene::new();
+    for (option, is_locked) in [("-n", true), ("-o", false)] {
+        let mut command = nonoverlap([option]);
+        let script = "sleep 60 >/dev/null & echo $! >\"$0\"; echo held; wait; :";
+        command.arg(scene.lock()).args(["sh", "-c", script]);
+        let holder = Holder::start(command.arg(scene.path("pid")));
+        let child = Left(
+            fs::read_to_string(scene.path("pid"))
+                .unwrap()
+                .trim()
+                .parse()
+                .unwrap(),
+        );
+        holder.kill(libc::SIGKILL);
+        if is_locked {
+            assert!(holds_lock(child.0, &scene.lock()));
+        } else {
+            is_free_at_once(&scene);
+        }
+        assert!(child.runs());
+        drop(child);
+        eventually("the lock is free", || locks_on(&scene.lock()).is_empty());
+    }
+}
+
+/// A process that a command has left behind, by its PID. It is killed when this goes out of scope.
+struct Left(u32);
+
+impl Left {
+    #[track_caller]
+    fn told(ended: &Ended) -> Left {
+        Left(ended.stdout().trim().parse().unwrap())
+    }
+
+    /// Whether it is there, and no zombie.
+    fn runs(&self) -> bool {
+        fs::read_to_string(format!("/proc/{}/stat", self.0))
+            .is_ok_and(|stat| !stat.contains(") Z "))
+    }
+}
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        kill(self.0, libc::SIGKILL);
+    }
+}
+
+#[test]
+fn the_guardian_stays_as_long_as_any_thread_of_the_command_lives() {
+    let scene = Scene::new();
+    // The first thread ends and another one runs on; or another one executes the next program, which
+    // then has the PID of the first.
+    let end = "ctypes.CDLL(None).pthread_exit(None)";
+    let hold = "print('held', flush=True); sys.stdin.read(); os._exit(0)";
+    let exec = "os.execvp('sh', ['sh', '-c', 'echo held; exec cat'])";
+    for (first, other) in [(end, hold), (end, exec), ("thread.join()", exec)] {
+        let script = format!(
+            "import ctypes, os, sys, threading, time\n\
+             main = threading.main_thread().native_id\n\
+             def has_ended(): return ') Z ' in open(f'/proc/self/task/{{main}}/stat').read()\n\
+             def other():\n \
+             while {} and not has_ended(): time.sleep(0.002)\n \
+             {other}\n\
+             thread = threading.Thread(target=other)\nthread.start()\n{first}",
+            if first == end { "True" } else { "False" },
+        );
+        let mut command = nonoverlap(["-o"]);
+        command.arg(scene.lock()).args(["python3", "-c", &script]);
+        let holder = Holder::start(&mut command);
+        let guardian = guardian_of(holder.pid()).expect("a guardian");
+        // What would end it would have come by the time that it has gone round once more.
+        drop(Stopped::new(guardian));
+        assert!(holds_lock(guardian, &scene.lock()), "{script}");
+        assert!(holder.end().success());
+        is_free_at_once(&scene);
+    }
+}
+
+#[test]
+fn a_job_that_is_stopped_from_the_terminal_stops_and_its_guardian_does_not() {
+    let scene = Scene::new();
+    let mut command = nonoverlap(["-o"]);
+    command.arg(scene.lock()).args(HOLD).process_group(0);
+    let holder = Holder::start(&mut command).settled();
+    let guardian = guardian_of(holder.pid()).expect("a guardian");
+    let group = holder.pid().wrapping_neg();
+    let is = |pid: u32, state: &str| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        stat.contains(&format!(") {state} "))
+    };
+    kill(group, libc::SIGTSTP);
+    eventually("it is stopped", || is(holder.pid(), "T"));
+    assert!(is(guardian, "S"));
+    // Ctrl-C and the end of the session do not reach it either.
+    kill(group, libc::SIGCONT);
+    eventually("it goes on", || is(holder.pid(), "S"));
+    assert!(holder.end().success());
+    is_free_at_once(&scene);
+}
+
+#[test]
+fn a_caller_that_waits_for_no_child_changes_nothing() {
+    let scene = Scene::new();
+    let lock = quoted(&scene.lock());
+    // The kernel reaps the command itself. The second run starts while the first one still runs.
+    let ignored = "$SIG{CHLD} = 'IGNORE'; exec @ARGV";
+    let script =
+        format!("{NONOVERLAP} -o {lock} sleep 0.1 & {NONOVERLAP} -o -w 10 {lock} echo ran");
+    let mut perl = Command::new("perl");
+    perl.args(["-e", ignored, "sh", "-c", &script])
         .run()
-        .expect(0, "", "");
-    assert!(start.elapsed() < Duration::from_secs(2));
-    kill(closed.stdout().trim().parse().unwrap(), libc::SIGKILL);
+        .expect(0, "ran\n", "");
+    is_free_at_once(&scene);
+}
+
+/// Fifty runs in a process that gets what loses its parent, as init does: each guardian is an ordinary
+/// child by then, that has ended well, and nothing else is left.
+#[test]
+fn no_guardian_no_zombie_and_no_descriptor_is_left() {
+    let scene = Scene::new();
+    let script = "\
+import ctypes, os, subprocess, sys
+ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER
+descriptors = lambda: sorted(os.listdir('/proc/self/fd'))
+before, left = descriptors(), []
+for _ in range(50):
+    command = os.spawnv(os.P_NOWAIT, sys.argv[1], sys.argv[1:])
+    while True:
+        child, status = os.wait()
+        if child == command:
+            break
+        left.append(status)
+    assert status == 0, status
+while True:
+    try: left.append(os.wait()[1])
+    except ChildProcessError: break
+assert left == [0] * 50, left
+assert descriptors() == before
+";
+    let mut python = Command::new("python3");
+    python.args(["-c", script, NONOVERLAP, "-o", "-w", "10"]);
+    let ended = python.arg(scene.lock()).arg("true").run();
+    ended.expect(0, "", "");
+    assert_eq!(locks_on(&scene.lock()), [""; 0]);
+}
+
+/// With any of the standard streams closed, the guardian has its two descriptors, and the command those
+/// that it would have without a lock.
+#[test]
+fn closed_standard_streams_stay_closed_and_the_guardian_stands() {
+    // The descriptor that a folder is read by is gone when it is looked at. (Interpreters of other
+    // languages open what they find closed.)
+    let script = "\
+read -r guardian </proc/$$/task/$$/children
+for file in /proc/$$/fd/*; do test ! -e \"$file\" || said=\"$said${file##*/} \"; done
+while test -e /proc/$guardian/fd/2; do sleep 0.01; done # It has just said its word there.
+for file in /proc/$guardian/fd/*; do said=\"$said$(readlink \"$file\") \"; done
+echo \"$said\" >\"$0\"
+";
+    for closed in 0..8 {
+        let scene = Scene::new();
+        let streams = (0..3).filter(|stream| closed & 1 << stream != 0);
+        let close: String = streams.map(|stream| format!(" {stream}>&-")).collect();
+        let mut shell = Command::new("sh");
+        let line = format!("exec \"$@\"{close}");
+        shell.args(["-c", &line, "sh", NONOVERLAP, "-o"]);
+        shell.arg(scene.lock()).args(["sh", "-c", script]);
+        let ended = shell.arg(scene.path("said")).run();
+        ended.expect(0, "", "");
+        let said = fs::read_to_string(scene.path("said")).unwrap();
+        let open = (0..3).filter(|stream| closed & 1 << stream == 0);
+        let open: String = open.map(|stream| format!("{stream} ")).collect();
+        let expected = format!("{open}{} anon_inode:[pidfd] \n", scene.lock().display());
+        assert_eq!(said, expected, "closed: {close}");
+    }
+}
+
+#[test]
+fn a_shared_lock_a_record_lock_and_a_slot_have_guardians_too() {
+    for options in [&["-s"][..], &["--fcntl"], &["-j2"]] {
+        let scene = Scene::new();
+        let mut command = nonoverlap(["-o"]);
+        let holder = Holder::start(command.args(options).arg(scene.lock()).args(HOLD));
+        let guardian = guardian_of(holder.pid()).expect("a guardian");
+        assert!(!holds_lock(holder.pid(), &scene.lock()));
+        assert!(holds_lock(guardian, &scene.lock()), "{options:?}");
+        assert!(holder.end().success());
+        is_free_at_once(&scene);
+    }
 }
 
 #[test]
@@ -332,44 +559,46 @@ fn status_names_the_command_and_not_its_guardian() {
     );
 }
 
+#[test]
+fn of_a_thousand_runs_that_wait_a_second_none_is_refused() {
+    let scene = Scene::new();
+    assert_eq!(refusals(&scene), 0, "idle");
+    let spinning = Spinning::new(4);
+    assert_eq!(refusals(&scene), 0, "beside spinning processes");
+    drop(spinning);
+    is_free_at_once(&scene);
+}
+
 /// Refused runs of a thousand that follow at once.
-fn refusals(scene: &Scene, options: &[&str]) -> usize {
+fn refusals(scene: &Scene) -> usize {
     let refused = |_: &usize| {
-        let mut command = nonoverlap(options);
+        let mut command = nonoverlap(["-o", "-w", "1"]);
         command.arg(scene.lock()).arg("/bin/true");
-        command.status().unwrap().code() == Some(1)
+        match command.status().unwrap().code() {
+            Some(0) => false,
+            Some(1) => true,
+            other => panic!("{other:?}"),
+        }
     };
     (0..1000).filter(refused).count()
 }
 
-#[test]
-fn of_a_thousand_runs_that_wait_a_second_none_is_refused() {
-    let scene = Scene::new();
-    assert_eq!(refusals(&scene, &["-o", "-w", "1"]), 0);
-    println!(
-        "of 1000 runs with -o -n that follow at once: {} refused",
-        refusals(&scene, &["-o", "-n"])
-    );
+/// Processes that want all of the processors as long as this lives.
+struct Spinning(Vec<Child>);
 
-    let spin = || {
-        Command::new("sh")
-            .args(["-c", "while :; do :; done"])
-            .spawn()
-            .unwrap()
-    };
-    let mut spinning: Vec<_> = (0..4).map(|_| spin()).collect();
-    let refused = refusals(&scene, &["-o", "-w", "1"]);
-    println!(
-        "beside four spinning processes: {} refused",
-        refusals(&scene, &["-o", "-n"])
-    );
-    for child in &mut spinning {
-        child.kill().unwrap();
-        child.wait().unwrap();
+impl Spinning {
+    fn new(number: usize) -> Spinning {
+        let mut spin = Command::new("sh");
+        spin.args(["-c", "while :; do :; done"]);
+        Spinning((0..number).map(|_| spin.spawn().unwrap()).collect())
     }
-    assert_eq!(refused, 0);
-    // Whoever started us reaps the guardians that lost their parents; none of them still runs.
-    eventually("the lock is free", || {
-        crate::harness::locks_on(&scene.lock()).is_empty()
-    });
+}
+
+impl Drop for Spinning {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
 }
