@@ -7,13 +7,13 @@
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-use crate::guardian::guardian_of;
+use crate::guardian::{Stopped, guardian_of};
 use crate::harness::{
     NONOVERLAP, Scene, eventually, is_root, kill, left_out, locks_on, nonoverlap,
 };
@@ -24,26 +24,48 @@ const AT_ONCE: Duration = Duration::from_secs(2);
 
 const MODES: [&[&str]; 2] = [&[], &["-o"]];
 
+/// A job, which is killed at the latest when this goes out of scope.
+struct Job(Child);
+
+impl Job {
+    /// Starts it, and returns when it has said this.
+    #[track_caller]
+    fn said(command: &mut Command, word: &str) -> Job {
+        let mut job = Job(command.stdout(Stdio::piped()).spawn().unwrap());
+        let mut line = String::new();
+        let mut output = BufReader::new(job.0.stdout.take().unwrap());
+        output.read_line(&mut line).unwrap();
+        assert_eq!(line, word);
+        job
+    }
+
+    fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    fn wait(&mut self) -> ExitStatus {
+        self.0.wait().unwrap()
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// A job in a process group of its own that has said that it runs.
-fn job(scene: &Scene, mode: &[&str]) -> Child {
+fn job(scene: &Scene, mode: &[&str]) -> Job {
     let mut command = nonoverlap(mode);
     // One process, so that its death is the whole job's.
     command
         .arg(scene.lock())
         .args(["sh", "-c", "echo runs; exec sleep 1000"])
         .process_group(0);
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap())
-        .read_line(&mut line)
-        .unwrap();
-    assert_eq!(line, "runs\n");
+    let job = Job::said(command.stdin(Stdio::null()), "runs\n");
     is_held(scene);
-    child
+    job
 }
 
 /// The table of locks leaves entries out while other locks come and go, so one look is not enough.
@@ -54,9 +76,9 @@ fn is_held(scene: &Scene) {
 
 /// Waits for the end of a job that was done away with, and for its lock.
 #[track_caller]
-fn is_gone_at_once(what: &str, scene: &Scene, mut child: Child, signal: i32) {
+fn is_gone_at_once(what: &str, scene: &Scene, mut job: Job, signal: i32) {
     let start = Instant::now();
-    assert_eq!(child.wait().unwrap().signal(), Some(signal), "{what}");
+    assert_eq!(job.wait().signal(), Some(signal), "{what}");
     lock_is_free_at_once(what, scene, start);
 }
 
@@ -73,9 +95,9 @@ fn a_signal_ends_the_job_and_frees_the_lock() {
     for mode in MODES {
         for signal in [libc::SIGKILL, libc::SIGTERM, libc::SIGSEGV, libc::SIGHUP] {
             let scene = Scene::new();
-            let child = job(&scene, mode);
-            kill(child.id(), signal);
-            is_gone_at_once(&format!("signal {signal} {mode:?}"), &scene, child, signal);
+            let job = job(&scene, mode);
+            kill(job.pid(), signal);
+            is_gone_at_once(&format!("signal {signal} {mode:?}"), &scene, job, signal);
         }
     }
 }
@@ -84,19 +106,19 @@ fn a_signal_ends_the_job_and_frees_the_lock() {
 fn a_job_that_is_stopped_keeps_the_lock_until_it_ends() {
     for mode in MODES {
         let scene = Scene::new();
-        let child = job(&scene, mode);
-        kill(child.id(), libc::SIGSTOP);
-        let stat = PathBuf::from(format!("/proc/{}/stat", child.id()));
+        let job = job(&scene, mode);
+        kill(job.pid(), libc::SIGSTOP);
+        let stat = PathBuf::from(format!("/proc/{}/stat", job.pid()));
         eventually("it is stopped", || {
             std::fs::read_to_string(&stat).unwrap().contains(") T ")
         });
         is_held(&scene);
-        kill(child.id(), libc::SIGTERM);
-        kill(child.id(), libc::SIGCONT);
+        kill(job.pid(), libc::SIGTERM);
+        kill(job.pid(), libc::SIGCONT);
         is_gone_at_once(
             &format!("stopped and continued {mode:?}"),
             &scene,
-            child,
+            job,
             libc::SIGTERM,
         );
     }
@@ -106,13 +128,13 @@ fn a_job_that_is_stopped_keeps_the_lock_until_it_ends() {
 fn sigkill_of_the_whole_group_frees_the_lock() {
     for mode in MODES {
         let scene = Scene::new();
-        let child = job(&scene, mode);
-        let group = Pid::from_child(&child);
+        let job = job(&scene, mode);
+        let group = Pid::from_child(&job.0);
         kill_process_group(group, Signal::KILL).unwrap();
         is_gone_at_once(
             &format!("SIGKILL of the group {mode:?}"),
             &scene,
-            child,
+            job,
             libc::SIGKILL,
         );
     }
@@ -123,14 +145,14 @@ fn sigkill_of_the_whole_group_frees_the_lock() {
 fn sigterm_to_each_process_frees_the_lock_when_the_command_ends() {
     for mode in MODES {
         let scene = Scene::new();
-        let child = job(&scene, mode);
-        for pid in guardian_of(child.id()).into_iter().chain([child.id()]) {
+        let job = job(&scene, mode);
+        for pid in guardian_of(job.pid()).into_iter().chain([job.pid()]) {
             kill(pid, libc::SIGTERM);
         }
         is_gone_at_once(
             &format!("SIGTERM to each {mode:?}"),
             &scene,
-            child,
+            job,
             libc::SIGTERM,
         );
     }
@@ -139,14 +161,12 @@ fn sigterm_to_each_process_frees_the_lock_when_the_command_ends() {
 #[test]
 fn a_guardian_that_is_stopped_frees_the_lock_when_it_goes_on() {
     let scene = Scene::new();
-    let child = job(&scene, &["-o"]);
-    let guardian = guardian_of(child.id()).unwrap();
-    kill(guardian, libc::SIGSTOP);
-    kill(child.id(), libc::SIGKILL);
-    let mut child = child;
-    child.wait().unwrap();
+    let mut job = job(&scene, &["-o"]);
+    let guardian = Stopped::new(guardian_of(job.pid()).unwrap());
+    kill(job.pid(), libc::SIGKILL);
+    job.wait();
     is_held(&scene);
-    kill(guardian, libc::SIGCONT);
+    drop(guardian);
     lock_is_free_at_once("a stopped guardian goes on", &scene, Instant::now());
 }
 
@@ -154,12 +174,10 @@ fn a_guardian_that_is_stopped_frees_the_lock_when_it_goes_on() {
 #[test]
 fn a_guardian_that_is_killed_leaves_the_command_running() {
     let scene = Scene::new();
-    let mut child = job(&scene, &["-o"]);
-    kill(guardian_of(child.id()).unwrap(), libc::SIGKILL);
+    let mut job = job(&scene, &["-o"]);
+    kill(guardian_of(job.pid()).unwrap(), libc::SIGKILL);
     eventually("the lock is free", || locks_on(&scene.lock()).is_empty());
-    assert!(child.try_wait().unwrap().is_none());
-    child.kill().unwrap();
-    child.wait().unwrap();
+    assert!(job.0.try_wait().unwrap().is_none());
 }
 
 #[test]
@@ -185,20 +203,14 @@ fn closing_the_terminal_frees_the_lock() {
         command.args(["sh", "-c", "echo runs; exec sleep 1000"]);
         command
             .stdin(terminal.try_clone().unwrap())
-            .stderr(terminal)
-            .stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
+            .stderr(terminal);
+        let job = Job::said(&mut command, "runs\n");
         drop(command);
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        assert_eq!(line, "runs\n");
         drop(master);
         is_gone_at_once(
             &format!("the terminal is closed {mode:?}"),
             &scene,
-            child,
+            job,
             libc::SIGHUP,
         );
     }
@@ -216,18 +228,12 @@ fn the_end_of_process_1_of_a_namespace_frees_the_lock() {
             .args(["--pid", "--fork", "--kill-child", NONOVERLAP])
             .args(mode)
             .arg(scene.lock());
-        command
-            .args(["sh", "-c", "echo $$; exec sleep 1000"])
-            .stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        assert_eq!(line, "1\n");
+        command.args(["sh", "-c", "echo $$; exec sleep 1000"]);
+        let mut job = Job::said(&mut command, "1\n");
+        is_held(&scene);
         let start = Instant::now();
-        child.kill().unwrap();
-        child.wait().unwrap();
+        job.0.kill().unwrap();
+        job.wait();
         lock_is_free_at_once(&format!("process 1 of a namespace {mode:?}"), &scene, start);
     }
 }

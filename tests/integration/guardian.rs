@@ -202,10 +202,10 @@ fn a_caller_that_reads_the_output_to_its_end_is_not_held_up() {
 }
 
 /// A process that is stopped as long as this lives.
-struct Stopped(u32);
+pub struct Stopped(u32);
 
 impl Stopped {
-    fn new(pid: u32) -> Stopped {
+    pub fn new(pid: u32) -> Stopped {
         kill(pid, libc::SIGSTOP);
         Stopped(pid)
     }

@@ -44,6 +44,16 @@ fn a_command_that_is_quicker_hears_nothing() {
         .expect(0, "ran\n", "");
 }
 
+#[cfg(target_os = "linux")] // Elsewhere no file tells of children.
+#[test]
+fn nobody_waits_beside_the_command() {
+    let scene = Scene::new();
+    let mut command = nonoverlap(["--max-runtime", "1h"]);
+    let children = "open F, \"/proc/$$/task/$$/children\"; print \"children: \", <F>";
+    command.arg(scene.lock()).args(["perl", "-e", children]);
+    command.run().expect(0, "children: ", "");
+}
+
 #[test]
 fn the_time_counts_from_the_command_and_not_from_the_wait() {
     let scene = Scene::new();
@@ -142,6 +152,10 @@ fn what_it_does_not_go_together_with_is_refused() {
         ),
         (
             &["--max-runtime", "1", "9"],
+            "--max-runtime takes a command",
+        ),
+        (
+            &["--max-runtime", "1", "-u", "9"],
             "--max-runtime takes a command",
         ),
         (

@@ -72,6 +72,40 @@ fn the_rest_of_the_environment_is_as_it_was() {
 }
 
 #[test]
+fn without_slots_the_callers_variable_is_left() {
+    let scene = Scene::new();
+    let mut command = nonoverlap([scene.lock()]);
+    command.arg("/usr/bin/env").env_clear();
+    command.env("NONOVERLAP_SLOT", "77");
+    command.run().expect(0, "NONOVERLAP_SLOT=77\n", "");
+}
+
+#[test]
+fn from_1_to_999_slots_and_a_shell_command_line_are_taken() {
+    for slots in ["1", "999"] {
+        let scene = Scene::new();
+        let mut command = nonoverlap(["--slots", slots]);
+        command
+            .arg(scene.lock())
+            .args(["-c", "echo $NONOVERLAP_SLOT"]);
+        command.run().expect(0, "1\n", "");
+    }
+}
+
+#[cfg(target_os = "linux")] // Elsewhere a deleted lock file is not seen.
+#[test]
+fn a_slot_whose_file_was_deleted_is_not_free() {
+    let scene = Scene::new();
+    let (first, second) = (holder(&scene, "2"), holder(&scene, "2"));
+    fs::remove_file(slot_file(&scene, 2)).unwrap();
+    let run = || nonoverlap(["-j2"]).arg(scene.lock()).arg("true").run();
+    run().expect(1, "", "");
+    second.end();
+    run().expect(0, "", "");
+    drop(first);
+}
+
+#[test]
 fn status_shows_every_slot() {
     let scene = Scene::new();
     let holder = holder(&scene, "2");

@@ -16,7 +16,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use crate::harness::{NONOVERLAP, PATIENCE, Scene, record_of};
+use crate::harness::{NONOVERLAP, PATIENCE, Run, Scene, nonoverlap, record_of};
 
 const CONTENDERS: usize = 200;
 const ROUNDS: usize = 20;
@@ -47,6 +47,32 @@ fn a_lock_that_changes_hands_among_200_never_has_two_inside() {
         entered += storm.entered.len();
     }
     assert!(entered > ROUNDS, "it did not change hands in any round");
+}
+
+/// With a guardian the lock is free a little after whoever was inside has left, and never before.
+#[test]
+fn of_200_with_guardians_never_are_two_inside() {
+    let scene = Scene::new();
+    let lock = scene.lock();
+    let words = [NONOVERLAP.as_ref(), "--close".as_ref(), lock.as_ref()];
+    for round in 0..5 {
+        let storm = Crowd::around(&words, 1).release(Stay::UntilAllHaveDecided(&lock));
+        let counts = (storm.entered.len(), storm.seconds, storm.refused);
+        assert_eq!(counts, (1, 0, CONTENDERS - 1), "round {round}: {storm:?}");
+        wait_until_free(&lock);
+    }
+    for round in 0..5 {
+        let storm = Crowd::around(&words, 4).release(Stay::NotAtAll);
+        assert!(!storm.entered.is_empty(), "round {round}: {storm:?}");
+        assert_eq!(storm.seconds, 0, "round {round}: {storm:?}");
+        wait_until_free(&lock);
+    }
+}
+
+/// A run that waits, since on no other system a table tells it.
+fn wait_until_free(lock: &Path) {
+    let mut waiter = nonoverlap(["-w", "60"]);
+    waiter.arg(lock).arg("true").run().expect(0, "", "");
 }
 
 /// The same on a wrapper of the old kind, which must be caught, or the storm proves nothing.
