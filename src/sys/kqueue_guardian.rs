@@ -36,10 +36,13 @@ pub fn start_guardian(lock: BorrowedFd<'_>) -> Result<(), Errno> {
     let sigchld_before = is_pending(libc::SIGCHLD);
     let mask = Mask::block_all();
     let Some(child) = fork()? else {
-        if let Ok(None) = fork() {
-            let reason = stand_guard(lock, ward, &writer);
-            let _ = io::write(&writer, &reason.raw_os_error().to_ne_bytes());
-        }
+        let reason = match fork() {
+            Ok(None) => stand_guard(lock, ward, &writer),
+            Ok(Some(_)) => end(),
+            Err(reason) => reason,
+        };
+        // Only an error comes to here. It is told, and this process ends.
+        let _ = io::write(&writer, &reason.raw_os_error().to_ne_bytes());
         end();
     };
     // ECHILD where SIGCHLD is ignored: then it is gone, too.

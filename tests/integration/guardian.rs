@@ -17,6 +17,7 @@ use crate::harness::{
     Ended, HOLD, Holder, NONOVERLAP, PATIENCE, Run, Scene, eventually, has_tool, holds_lock,
     is_root, kill, left_out, locks_on, nonoverlap, quoted, reason,
 };
+use crate::machine::as_ordinary_user;
 
 /// The guardian of a command: the child of its process that has the guardian's name.
 pub fn guardian_of(command: u32) -> Option<u32> {
@@ -428,6 +429,41 @@ fn the_guardian_stays_as_long_as_any_thread_of_the_command_lives() {
         assert!(holder.end().success());
         is_free_at_once(&scene);
     }
+}
+
+/// As sudo is, whose user may not look into it.
+#[test]
+fn a_command_that_runs_as_another_user_is_watched_to_its_end() {
+    if !is_root() {
+        return left_out("a setuid program", "only root can make one");
+    }
+    let scene = Scene::new();
+    // Made before there are others in the folder.
+    let mut command = as_ordinary_user(&scene);
+    let script = "cp /bin/sh \"$0\" && chmod 4755 \"$0\"";
+    let shell = scene.path("shell");
+    let mut copy = Command::new("sh");
+    copy.args(["-c", script])
+        .arg(&shell)
+        .run()
+        .expect(0, "", "");
+    let lock = scene.file("lock", "");
+    let hold = "echo held; exec cat >/dev/null";
+    command.arg("-o").arg(&lock).arg(&shell);
+    let holder = Holder::start(command.args(["-p", "-c", hold])).settled();
+    let guardian = guardian_of(holder.pid()).expect("a guardian");
+    let effective = |pid| {
+        status(pid, "Uid")
+            .split_whitespace()
+            .nth(1)
+            .unwrap()
+            .to_owned()
+    };
+    assert_eq!(effective(holder.pid()), "0");
+    assert_eq!(effective(guardian), "65534");
+    assert!(holds_lock(guardian, &lock));
+    assert!(holder.end().success());
+    is_free_at_once(&scene);
 }
 
 #[test]

@@ -105,6 +105,30 @@ fn a_later_alarm_of_the_callers_gives_way() {
 }
 
 #[test]
+fn the_timer_rings_once_and_one_of_the_callers_that_is_left_as_often_as_it_would() {
+    let scene = Scene::new();
+    let left = [
+        "python3",
+        "-c",
+        "import signal; print(*signal.getitimer(0))",
+    ];
+    let mut command = nonoverlap(["--max-runtime", "100"]);
+    let ours = command.arg(scene.lock()).args(left).run();
+    let set =
+        "import os, signal, sys; signal.setitimer(0, 50, 7); os.execv(sys.argv[1], sys.argv[1:])";
+    let mut command = Command::new("python3");
+    command.args(["-c", set, NONOVERLAP, "--max-runtime", "100"]);
+    let callers = command.arg(scene.lock()).args(left).run();
+    for (ended, longest, interval) in [(ours, 100.0, "0.0"), (callers, 50.0, "7.0")] {
+        let said = ended.stdout();
+        let (seconds, again) = said.trim().split_once(' ').expect(&said);
+        let seconds: f64 = seconds.parse().unwrap();
+        assert!((longest - 20.0..=longest).contains(&seconds), "{ended:?}");
+        assert_eq!(again, interval, "{ended:?}");
+    }
+}
+
+#[test]
 fn where_sigalrm_cannot_ring_nothing_runs() {
     let scene = Scene::new();
     let ignored = "$SIG{ALRM} = 'IGNORE'; exec @ARGV";
