@@ -146,9 +146,12 @@ fn sigterm_to_each_process_frees_the_lock_when_the_command_ends() {
     for mode in MODES {
         let scene = Scene::new();
         let job = job(&scene, mode);
-        for pid in guardian_of(job.pid()).into_iter().chain([job.pid()]) {
-            kill(pid, libc::SIGTERM);
+        if let Some(guardian) = guardian_of(job.pid()) {
+            // The command may take its time to end.
+            every_signal_that_can_be_blocked(guardian);
+            is_held(&scene);
         }
+        kill(job.pid(), libc::SIGTERM);
         is_gone_at_once(
             &format!("SIGTERM to each {mode:?}"),
             &scene,
@@ -156,6 +159,26 @@ fn sigterm_to_each_process_frees_the_lock_when_the_command_ends() {
             libc::SIGTERM,
         );
     }
+}
+
+#[track_caller]
+fn every_signal_that_can_be_blocked(guardian: u32) {
+    for signal in 1..=64 {
+        if ![libc::SIGKILL, libc::SIGSTOP].contains(&signal) {
+            kill(guardian, signal);
+        }
+    }
+    // By the time that it has been stopped and gone on, it would have taken them.
+    let stat = format!("/proc/{guardian}/stat");
+    let is = |state| {
+        std::fs::read_to_string(&stat)
+            .unwrap_or_default()
+            .contains(state)
+    };
+    let stopped = Stopped::new(guardian);
+    eventually("it is stopped", || is(") T "));
+    drop(stopped);
+    eventually("it goes on", || is(") S "));
 }
 
 #[test]

@@ -123,7 +123,8 @@ fn no_wait_sees_the_guardian_in_process_1_of_a_namespace() {
     let scene = Scene::new();
     let mut unshare = Command::new("unshare");
     unshare
-        .args(["--pid", "--fork", "--mount-proc", NONOVERLAP, "-o"])
+        .args(["--pid", "--fork", "--kill-child", "--mount-proc"])
+        .args([NONOVERLAP, "-o"])
         .arg(scene.lock());
     unshare.args([
         "python3",
