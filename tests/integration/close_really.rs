@@ -59,7 +59,8 @@ fn sudo_that_is_ended_by_sigterm_keeps_the_lock_until_it_has_ended() {
     }
     let scene = Scene::new();
     let mut command = nonoverlap(["-o"]);
-    let script = "trap 'sleep 0.2; exit 7' TERM; echo held; while :; do sleep 0.01; done";
+    let script =
+        "trap 'sleep 0.2; exit 7' TERM; echo held; while kill -0 $PPID; do sleep 0.01; done";
     command.arg(scene.lock());
     let holder = Holder::start(command.args(["sudo", "-n", "sh", "-c", script]));
     let guardian = guardian_of(holder.pid()).expect("a guardian");
