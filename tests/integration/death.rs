@@ -15,7 +15,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use crate::guardian::{Stopped, guardian_of};
 use crate::harness::{
-    NONOVERLAP, Scene, eventually, is_root, kill, left_out, locks_on, nonoverlap,
+    NONOVERLAP, Scene, Watchdog, eventually, is_root, kill, left_out, locks_on, nonoverlap,
 };
 
 /// Long enough for a machine that has much else to do; the figures are printed, and are a hundredth
@@ -25,33 +25,41 @@ const AT_ONCE: Duration = Duration::from_secs(2);
 const MODES: [&[&str]; 2] = [&[], &["-o"]];
 
 /// A job, which is killed at the latest when this goes out of scope.
-struct Job(Child);
+struct Job {
+    child: Child,
+    _watchdog: Watchdog,
+}
 
 impl Job {
     /// Starts it, and returns when it has said this.
     #[track_caller]
     fn said(command: &mut Command, word: &str) -> Job {
-        let mut job = Job(command.stdout(Stdio::piped()).spawn().unwrap());
+        let child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let watchdog = Watchdog::over(&child);
+        let mut job = Job {
+            child,
+            _watchdog: watchdog,
+        };
         let mut line = String::new();
-        let mut output = BufReader::new(job.0.stdout.take().unwrap());
+        let mut output = BufReader::new(job.child.stdout.take().unwrap());
         output.read_line(&mut line).unwrap();
         assert_eq!(line, word);
         job
     }
 
     fn pid(&self) -> u32 {
-        self.0.id()
+        self.child.id()
     }
 
     fn wait(&mut self) -> ExitStatus {
-        self.0.wait().unwrap()
+        self.child.wait().unwrap()
     }
 }
 
 impl Drop for Job {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -129,7 +137,7 @@ fn sigkill_of_the_whole_group_frees_the_lock() {
     for mode in MODES {
         let scene = Scene::new();
         let job = job(&scene, mode);
-        let group = Pid::from_child(&job.0);
+        let group = Pid::from_child(&job.child);
         kill_process_group(group, Signal::KILL).unwrap();
         is_gone_at_once(
             &format!("SIGKILL of the group {mode:?}"),
@@ -200,7 +208,7 @@ fn a_guardian_that_is_killed_leaves_the_command_running() {
     let mut job = job(&scene, &["-o"]);
     kill(guardian_of(job.pid()).unwrap(), libc::SIGKILL);
     eventually("the lock is free", || locks_on(&scene.lock()).is_empty());
-    assert!(job.0.try_wait().unwrap().is_none());
+    assert!(job.child.try_wait().unwrap().is_none());
 }
 
 #[test]
@@ -255,7 +263,7 @@ fn the_end_of_process_1_of_a_namespace_frees_the_lock() {
         let mut job = Job::said(&mut command, "1\n");
         is_held(&scene);
         let start = Instant::now();
-        job.0.kill().unwrap();
+        job.child.kill().unwrap();
         job.wait();
         lock_is_free_at_once(&format!("process 1 of a namespace {mode:?}"), &scene, start);
     }

@@ -88,6 +88,23 @@ fn death_by_a_signal_is_the_callers_to_see() {
     assert_eq!(ended.signal(), Some(libc::SIGTERM), "{ended:?}");
 }
 
+#[test]
+fn the_command_finds_its_signals_as_the_caller_left_them() {
+    let scene = Scene::new();
+    let left = "use POSIX; $SIG{USR2} = 'IGNORE';\
+        sigprocmask(SIG_BLOCK, POSIX::SigSet->new(SIGUSR1, SIGTERM)); exec @ARGV";
+    let signals = ["grep", "^Sig[BIC]", "/proc/self/status"];
+    let caller = || {
+        let mut perl = Command::new("perl");
+        perl.args(["-e", left]);
+        perl
+    };
+    let bare = caller().args(signals).run().stdout();
+    let mut closed = caller();
+    closed.args([NONOVERLAP, "-o"]).arg(scene.lock());
+    closed.args(signals).run().expect(0, &bare, "");
+}
+
 /// Prints what an ordinary wait finds.
 const WAIT: &str = "import os\ntry: print(os.wait())\nexcept ChildProcessError: print('ECHILD')";
 
