@@ -186,6 +186,7 @@ fn attempt(file: &mut LockFile, terms: &Terms) -> Result<(), Errno> {
 /// The bell interrupts the call at the deadline. It rings again every few milliseconds until it is
 /// taken down, because its first ring may come between our look at the clock and the call that it
 /// is to interrupt, and would be lost.
+#[cold]
 fn wait(file: &LockFile, terms: &Terms, limit: Limit) -> Result<Answer, Error> {
     let mut bell = match limit {
         Limit::At(deadline) => {

@@ -99,6 +99,7 @@ impl LockFile {
     /// # Errors
     ///
     /// As for [`LockFile::open`].
+    #[cold]
     pub fn again(self) -> Result<LockFile, Error> {
         let (place, access) = (self.place, self.access);
         drop(self);
@@ -108,6 +109,7 @@ impl LockFile {
     /// Opens it for reading and writing, if it is a path and can be: what a file system wants that
     /// makes record locks of flock(2). NFS says EBADF or EIO to an exclusive lock on a descriptor
     /// that cannot be written to (flock(2), "NFS details").
+    #[cold]
     pub fn wider(&self) -> Option<LockFile> {
         match (self.place, self.access) {
             (Place::File(_), Access::Read | Access::Write) if !self.is_deleted => {
@@ -125,6 +127,7 @@ impl LockFile {
     ///
     /// [`Error::Open`] or [`Error::Descriptor`] where there is one and it cannot be opened: that is
     /// no reason to run beside its holder.
+    #[cold]
     pub fn deleted_namesake(
         &self,
         passed: &[OwnedFd],

@@ -29,6 +29,10 @@
 //! | close | record | the command gets one descriptor, not two |
 //! | kill | holders | does the process of the last record still run, without its lock? |
 //! | execve | exec | |
+//!
+//! A start costs page faults, too: a tenth of it each. So what a plain run does not reach is marked
+//! `#[cold]` where it would otherwise be drawn into the functions that it does: it lies on other
+//! pages then, and takes no room on the stack.
 
 // Rust's own start-up would ignore SIGPIPE, install two signal handlers and poll three descriptors,
 // all of which the command would inherit or wait for. The C `main` is in `sys/entry.rs`.

@@ -194,6 +194,7 @@ impl Display for Command {
 /// # Errors
 ///
 /// [`Error::Usage`], which says what is wrong with which word.
+#[inline(never)] // What it had on the stack is used again for the next step, still in the cache.
 pub fn read(words: Words, dialect: Dialect) -> Result<Request, Error> {
     if words.count() < 2 {
         return Err(usage("no lock file given; see --help"));

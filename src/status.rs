@@ -23,6 +23,7 @@ const FREE: u8 = 3;
 const CANNOT_TELL: u8 = 4;
 
 /// The answer about these lock files: 4 if any cannot be told, else 0 if any is held, else 3.
+#[cold]
 pub fn report(asked: &Status) -> Answer {
     let survey = Survey::take();
     let mut text = String::new();

@@ -47,6 +47,13 @@ mod mounts;
 #[cfg_attr(not(target_os = "linux"), path = "other_process.rs")]
 mod process;
 
+#[cfg(all(
+    target_env = "musl",
+    panic = "abort",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+mod no_unwinding;
+
 #[cfg_attr(target_os = "linux", path = "linux_guardian.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "kqueue_guardian.rs")]
 mod guardian;
