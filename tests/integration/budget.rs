@@ -1,4 +1,6 @@
-//! What a run costs in system calls. The list is told, with its reasons, at the top of `main.rs`.
+//! What a run costs, in what does not depend on the machine's mood: system calls, memory, and the size
+//! of the program. The list of system calls is told, with its reasons, at the top of `main.rs`. What
+//! a run costs in time is told by `cargo bench`, and fails no test.
 //!
 //! Linux only: strace writes the list.
 #![cfg(target_os = "linux")]
@@ -28,17 +30,18 @@ const STRAIGHT_PATH: [&str; 15] = [
     "execve",
 ];
 
-/// What musl does before `main`: its thread pointer, and its thread's number.
+/// What musl does before `main`: its thread pointer, and its thread's number. glibc makes some more,
+/// which differ from version to version.
 #[cfg(target_env = "musl")]
 const START: [&str; 2] = ["arch_prctl", "set_tid_address"];
 
-const REFUSAL: [&str; 5] = ["open", "fcntl", "close", "flock", "close"];
+/// A lock that is taken. The last one asks whether a person looks at stderr.
+const REFUSAL: [&str; 6] = ["open", "fcntl", "close", "flock", "close", "ioctl"];
 
 #[test]
 fn a_run_makes_just_the_system_calls_that_have_a_reason() {
     let scene = Scene::new();
-    // A PID beyond the largest that Linux gives.
-    scene.file("lock", record_of(2_000_000_000));
+    scene.file("lock", record_of(NOBODY));
     let Some(calls) = calls(&scene, &["/bin/true"]) else {
         return;
     };
@@ -57,33 +60,96 @@ fn a_refusal_that_nobody_hears_looks_for_nobody() {
     };
     holder.end();
     let start = calls.iter().position(|call| call == "open").unwrap();
-    // Before the exit, stderr is asked whether it is a terminal.
-    let calls: Vec<_> = calls[start..]
-        .iter()
-        .filter(|call| *call != "ioctl")
-        .collect();
-    assert_eq!(calls, REFUSAL);
+    assert_eq!(calls[start..], REFUSAL);
+    #[cfg(target_env = "musl")]
+    assert_eq!(calls[..start], START);
 }
+
+#[test]
+fn a_run_writes_the_record_and_nothing_else() {
+    let scene = Scene::new();
+    scene.file("lock", record_of(NOBODY));
+    let Some(trace) = trace(&scene, &["/bin/true"]) else {
+        return;
+    };
+    let writes: Vec<_> = trace.iter().filter(|line| may_write(line)).collect();
+    assert!(
+        matches!(writes[..], [record] if record.starts_with("pwrite64(") && record.contains("\\n\", 11, 0)")),
+        "{writes:#?}"
+    );
+}
+
+#[test]
+fn a_refusal_writes_nothing() {
+    let scene = Scene::new();
+    let holder = Holder::of([scene.lock()]);
+    let Some(trace) = trace(&scene, &HOLD) else {
+        return;
+    };
+    holder.end();
+    let writes: Vec<_> = trace.iter().filter(|line| may_write(line)).collect();
+    assert!(writes.is_empty(), "{writes:#?}");
+}
+
+/// Parts of the names of the calls that change a file system.
+#[rustfmt::skip]
+const CHANGING: [&str; 14] = [
+    "write", "trunc", "fallocate", "copy_file", "mkdir", "mknod", "rmdir", "rename", "unlink", "symlink",
+    "chmod", "chown", "utime", "xattr",
+];
+
+/// Whether a call changes anything in a file system, be it a time stamp.
+fn may_write(line: &str) -> bool {
+    let name = line.split('(').next().unwrap();
+    let flags = ["O_CREAT", "O_TRUNC", "O_TMPFILE", "MAP_SHARED"];
+    matches!(name, "link" | "linkat")
+        || CHANGING.iter().any(|part| name.contains(part))
+        || flags.iter().any(|flag| line.contains(flag))
+}
+
+#[test]
+fn a_hundred_thousand_arguments_take_no_more_memory_than_ten() {
+    let scene = Scene::new();
+    scene.file("lock", record_of(NOBODY));
+    let of = |count: usize| {
+        let mut command = vec!["/bin/true"];
+        command.resize(1 + count, "x");
+        let trace = trace(&scene, &command)?;
+        // Names, sizes and flags; addresses differ from run to run.
+        let is_memory = |line: &&String| line.starts_with("brk(") || line.starts_with("mmap(");
+        let without_addresses = |line: &String| {
+            let words = line.split([' ', ',', '(', ')', '=']);
+            let words = words.filter(|word| !word.starts_with("0x"));
+            words.collect::<Vec<_>>().join(" ")
+        };
+        let memory = trace.iter().filter(is_memory).map(without_addresses);
+        Some((trace.len(), memory.collect::<Vec<_>>()))
+    };
+    let Some(few) = of(10) else {
+        return;
+    };
+    assert_eq!(of(100_000), Some(few));
+}
+
+/// The issue's target is 450 KB. This is what a release has, and some room for what is to come.
+#[cfg(all(target_env = "musl", not(debug_assertions)))]
+const LARGEST: u64 = 350_000;
+
+/// Of a stripped release build, as people install it.
+#[cfg(all(target_env = "musl", not(debug_assertions)))]
+#[test]
+fn the_program_is_small() {
+    let size = fs::metadata(NONOVERLAP).unwrap().len();
+    assert!(size <= LARGEST, "{size} bytes");
+}
+
+/// A PID beyond the largest that Linux gives.
+const NOBODY: u32 = 2_000_000_000;
 
 /// The names of the calls after the execve of nonoverlap, up to the execve of the command or the
 /// exit, in one spelling for all processors.
 pub fn calls(scene: &Scene, command: &[&str]) -> Option<Vec<String>> {
-    let trace = scene.path("trace");
-    let mut strace = Command::new("strace");
-    strace
-        .arg("-o")
-        .arg(&trace)
-        .arg(NONOVERLAP)
-        .arg(scene.lock())
-        .args(command);
-    if Command::new("strace").arg("-V").output().is_err() {
-        left_out("the list of system calls", "strace is not installed");
-        return None;
-    }
-    strace.run();
-    let trace = fs::read_to_string(trace).unwrap();
-    let mut names = Vec::new();
-    for line in trace.lines().skip(1) {
+    let name = |line: &String| {
         let name = match line.split('(').next().unwrap() {
             "openat" => "open",
             "newfstatat" if line.contains("AT_SYMLINK_NOFOLLOW") => "lstat",
@@ -92,14 +158,35 @@ pub fn calls(scene: &Scene, command: &[&str]) -> Option<Vec<String>> {
             "pwrite64" => "pwrite",
             "prlimit64" if line.contains("RLIMIT_FSIZE") => "getrlimit",
             // Rust's own check of a descriptor before it is closed, in debug builds only.
-            "fcntl" if cfg!(debug_assertions) && line.contains("F_GETFD") => continue,
-            "exit_group" => break,
+            "fcntl" if cfg!(debug_assertions) && line.contains("F_GETFD") => return None,
             other => other,
         };
-        names.push(name.to_owned());
-        if name == "execve" {
+        Some(name.to_owned())
+    };
+    let trace = trace(scene, command)?;
+    Some(trace.iter().filter_map(name).collect())
+}
+
+/// The same calls as strace writes them.
+fn trace(scene: &Scene, command: &[&str]) -> Option<Vec<String>> {
+    if Command::new("strace").arg("-V").output().is_err() {
+        left_out("the list of system calls", "strace is not installed");
+        return None;
+    }
+    let trace = scene.path("trace");
+    let mut strace = Command::new("strace");
+    strace.arg("-o").arg(&trace).arg(NONOVERLAP);
+    strace.arg(scene.lock()).args(command).run();
+    let trace = fs::read_to_string(trace).unwrap();
+    let mut calls = Vec::new();
+    for line in trace.lines().skip(1) {
+        if line.starts_with("exit_group(") {
+            break;
+        }
+        calls.push(line.to_owned());
+        if line.starts_with("execve(") {
             break;
         }
     }
-    Some(names)
+    Some(calls)
 }
