@@ -110,8 +110,8 @@ fn may_write(line: &str) -> bool {
 #[test]
 fn a_hundred_thousand_arguments_take_no_more_memory_than_ten() {
     let scene = Scene::new();
-    scene.file("lock", record_of(NOBODY));
     let of = |count: usize| {
+        scene.file("lock", record_of(NOBODY));
         let mut command = vec!["/bin/true"];
         command.resize(1 + count, "x");
         let trace = trace(&scene, &command)?;
