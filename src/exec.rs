@@ -1,11 +1,13 @@
 //! From [`Held`] to the command: this process becomes it. Never forks.
 
 use std::borrow::Cow;
+use std::convert::Infallible;
 use std::env;
 use std::ffi::{CStr, CString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::ptr;
 
+use rustix::fs::{self, Access, FileType};
 use rustix::io::Errno;
 
 use crate::acquire::Held;
@@ -96,16 +98,40 @@ pub fn program(command: Command) -> Cow<'static, CStr> {
 }
 
 fn run(program: &CStr, vectors: Vectors<'_>) -> Errno {
-    match program.to_bytes() {
-        b"" => Errno::NOENT,
-        name if name.contains(&b'/') => execute(program, vectors),
-        name => search(name, vectors),
-    }
+    let Err(reason) = search(program, |place| {
+        Err::<Infallible, _>(execute(place, vectors))
+    });
+    reason
 }
 
-/// Tries each folder of PATH in turn. One that cannot be searched, or holds the name but not to be
-/// executed, does not end the search, and is the reason only if nothing else is found (execvp(3)).
-fn search(name: &[u8], vectors: Vectors<'_>) -> Errno {
+/// Where the program of this name is, as far as that can be said without executing it.
+///
+/// # Errors
+///
+/// As execvp(3).
+pub fn find(name: &CStr) -> Result<CString, Errno> {
+    search(name, |place| {
+        if FileType::from_raw_mode(fs::stat(place)?.st_mode).is_dir() {
+            return Err(Errno::ACCESS);
+        }
+        fs::access(place, Access::EXEC_OK).map(|()| place.to_owned())
+    })
+}
+
+/// Tries a name that has a slash, or else each folder of PATH in turn. One that cannot be searched,
+/// or holds the name but not to be executed, does not end the search, and is the reason only if
+/// nothing else is found (execvp(3)).
+fn search<T>(
+    program: &CStr,
+    mut attempt: impl FnMut(&CStr) -> Result<T, Errno>,
+) -> Result<T, Errno> {
+    let name = program.to_bytes();
+    if name.is_empty() {
+        return Err(Errno::NOENT);
+    }
+    if name.contains(&b'/') {
+        return attempt(program);
+    }
     let path = env::var_os("PATH");
     let folders = path.as_ref().map_or(DEFAULT_PATH, |path| path.as_bytes());
     let mut reason = Errno::NOENT;
@@ -122,18 +148,20 @@ fn search(name: &[u8], vectors: Vectors<'_>) -> Errno {
         let Ok(place) = CStr::from_bytes_with_nul(&candidate) else {
             continue;
         };
-        match execute(place, vectors) {
-            Errno::ACCESS => reason = Errno::ACCESS,
-            Errno::NOENT
-            | Errno::NOTDIR
-            | Errno::NAMETOOLONG
-            | Errno::STALE
-            | Errno::NODEV
-            | Errno::TIMEDOUT => {}
+        match attempt(place) {
+            Err(Errno::ACCESS) => reason = Errno::ACCESS,
+            Err(
+                Errno::NOENT
+                | Errno::NOTDIR
+                | Errno::NAMETOOLONG
+                | Errno::STALE
+                | Errno::NODEV
+                | Errno::TIMEDOUT,
+            ) => {}
             other => return other,
         }
     }
-    reason
+    Err(reason)
 }
 
 /// Executes one file, and if the kernel does not know what it is, has the shell read it as a

@@ -77,6 +77,12 @@ pub enum Opt {
     Status,
     /// Tell it as JSON.
     Json,
+    /// Put the run into the crontab.
+    Install,
+    /// Take it out of the crontab.
+    Uninstall,
+    /// Only show the crontab that it would be.
+    DryRun,
     /// Show the help.
     Help,
     /// Show the version.
@@ -106,6 +112,9 @@ pub const FLAGS: &[Flag] = &[
     flag(Opt::Alarm, &['a'], &["alarm"], Some("DURATION"), InFlock::No, "on conflict, say so if held for longer: 90, 90s, 30m, 2h, 1d"),
     flag(Opt::Status, &[], &["status"], None, InFlock::No, "tell who holds each LOCKFILE, and since when"),
     flag(Opt::Json, &[], &["json"], None, InFlock::No, "tell it as JSON, an object for each LOCKFILE"),
+    flag(Opt::Install, &[], &["install"], Some("SCHEDULE"), InFlock::No, "put this run into the crontab, for SCHEDULE: 5 fields or @word"),
+    flag(Opt::Uninstall, &[], &["uninstall"], None, InFlock::No, "take the run of LOCKFILE out of the crontab"),
+    flag(Opt::DryRun, &[], &["dry-run"], None, InFlock::No, "with either of the two: show that crontab, change nothing"),
     flag(Opt::Verbose, &['v'], &["verbose"], None, InFlock::Long, "say what happens"),
     flag(Opt::Quiet, &['q'], &["quiet"], None, InFlock::No, "say nothing but errors and alarms"),
     flag(Opt::Help, &['h'], &["help"], None, InFlock::Yes, "show this help"),
@@ -162,6 +171,13 @@ pub fn by_long(name: &str, dialect: Dialect) -> Option<Opt> {
         .iter()
         .find(|flag| flag.long(dialect).contains(&name))
         .map(|flag| flag.option)
+}
+
+/// Whether an option takes an argument.
+pub fn takes_argument(option: Opt) -> bool {
+    FLAGS
+        .iter()
+        .any(|flag| flag.option == option && flag.argument.is_some())
 }
 
 /// The name of an option, for a message: its first long name, or its letter if it has none.

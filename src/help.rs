@@ -26,6 +26,12 @@ pub fn text(page: Page) -> String {
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+const MORE: &str = "       \
+nonoverlap --status [--json] LOCKFILE...
+       nonoverlap --install SCHEDULE [options] LOCKFILE COMMAND [ARG...]
+       nonoverlap --uninstall LOCKFILE
+";
+
 const WHAT: &str = "\
 Runs COMMAND under a lock on LOCKFILE, or refuses at once if the lock is taken.
 The lock is free when COMMAND and the children that inherited it have ended.
@@ -38,9 +44,9 @@ options and exit statuses.
 
 fn usage(dialect: Dialect) -> String {
     let name = dialect.name();
-    let what = match dialect {
-        Dialect::Nonoverlap => WHAT,
-        Dialect::Flock => WHAT_AS_FLOCK,
+    let (more, what) = match dialect {
+        Dialect::Nonoverlap => (MORE, WHAT),
+        Dialect::Flock => ("", WHAT_AS_FLOCK),
     };
     let mut page = format!(
         "\
@@ -48,7 +54,7 @@ Usage: {name} [options] LOCKFILE COMMAND [ARG...]
        {name} [options] LOCKFILE -c 'SHELL COMMAND LINE'
        {name} [options] FD
        {name} [options] --fd FD COMMAND [ARG...]
-
+{more}
 {what}
 Options:
 "

@@ -40,6 +40,7 @@
 #![deny(unsafe_code)]
 
 mod acquire;
+mod cron;
 mod dialect;
 mod escape;
 mod exec;
@@ -82,10 +83,12 @@ fn main(words: Words) -> u8 {
 fn carry_out(request: Request) -> Result<Outcome, Error> {
     match request {
         Request::Show(page) => Ok(Outcome::Told(Answer {
-            text: help::text(page),
+            text: help::text(page).into_bytes(),
             status: 0,
         })),
         Request::Status(asked) => Ok(Outcome::Told(status::report(&asked))),
+        Request::Install(asked) => cron::install(&asked),
+        Request::Uninstall(path, effect) => cron::uninstall(path, effect),
         Request::Unlock(number, api, manner) => unlock(Place::Descriptor(number), api, manner),
         Request::Lock(number, terms, manner) => lock(Place::Descriptor(number), &terms, manner),
         Request::Run(run) => run_locked(&run),

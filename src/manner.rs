@@ -72,7 +72,7 @@ impl Manner {
             // Nobody may be there to read them; that is no reason not to run.
             (Voice::Verbose, Dialect::Flock, _) => {
                 let lines = lines_of_flock(notice);
-                let _ = sys::unsignalled(|| Ok(outcome::print(&lines)?));
+                let _ = sys::unsignalled(|| Ok(outcome::print(lines.as_bytes())?));
             }
             (Voice::Verbose, Dialect::Nonoverlap, _) | (Voice::Normal, _, Notice::LetGo(..)) => {
                 outcome::say(self.dialect, notice);
@@ -84,7 +84,7 @@ impl Manner {
     /// Says that it is done, where there is no command.
     pub fn done(self, notice: &Notice) -> Outcome {
         if (self.voice, self.dialect) == (Voice::Verbose, Dialect::Flock) {
-            let text = lines_of_flock(notice);
+            let text = lines_of_flock(notice).into_bytes();
             return Outcome::Told(Answer { text, status: 0 });
         }
         self.tell(None, notice);

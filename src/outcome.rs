@@ -32,7 +32,7 @@ pub enum Outcome {
 /// An answer on stdout, and the exit status that says the same.
 pub struct Answer {
     /// The text, to the last newline.
-    pub text: String,
+    pub text: Vec<u8>,
     /// The exit status.
     pub status: u8,
 }
@@ -65,20 +65,33 @@ pub enum Error {
     Execute(Cow<'static, CStr>, Errno),
     /// The log cannot take the place of the command's output.
     Output(Errno),
+    /// The folder of a log does not exist and cannot be made.
+    LogFolder(OsString, Errno),
+    /// The working directory cannot be told.
+    Here(Errno),
+    /// crontab(1) cannot be run.
+    NoCrontab(Errno),
+    /// crontab(1) did not do this to the crontab, and said this.
+    Crontab(&'static str, Vec<u8>),
+    /// The crontab has no entry for this lock file.
+    NoEntry(OsString),
+    /// The file that crontab(1) is to read cannot be written.
+    Scratch(OsString, Errno),
     /// Standard output cannot be written.
     Print(Errno),
 }
 
 /// Every exit status of our own, for people. [`Error::status`] is the same for the program.
 pub fn exit_statuses(dialect: Dialect) -> impl Iterator<Item = &'static (u8, &'static str)> {
-    let of_execution = match dialect {
-        Dialect::Nonoverlap => OF_EXECUTION,
-        Dialect::Flock => OF_EXECUTION_AS_FLOCK,
+    let (unavailable, of_execution) = match dialect {
+        Dialect::Nonoverlap => (UNAVAILABLE, OF_EXECUTION),
+        Dialect::Flock => (UNAVAILABLE_AS_FLOCK, &[][..]),
     };
-    STATUSES.iter().chain(of_execution)
+    let parts = [OF_THE_LOCK, unavailable, OF_THE_SYSTEM, of_execution];
+    parts.into_iter().flatten()
 }
 
-const STATUSES: &[(u8, &str)] = &[
+const OF_THE_LOCK: &[(u8, &str)] = &[
     (
         1,
         "the lock is taken or the wait timed out; -E chooses another number",
@@ -89,6 +102,11 @@ const STATUSES: &[(u8, &str)] = &[
         "the lock cannot be taken, though not because somebody holds it",
     ),
     (66, "the lock file cannot be opened"),
+];
+const UNAVAILABLE: &[(u8, &str)] = &[(69, "crontab is missing or refuses")];
+const UNAVAILABLE_AS_FLOCK: &[(u8, &str)] =
+    &[(69, "the command cannot be executed or was not found")];
+const OF_THE_SYSTEM: &[(u8, &str)] = &[
     (
         71,
         "out of memory, processes, descriptors, timers or kernel locks",
@@ -102,8 +120,6 @@ const OF_EXECUTION: &[(u8, &str)] = &[
     (126, "the command cannot be executed"),
     (127, "the command was not found"),
 ];
-const OF_EXECUTION_AS_FLOCK: &[(u8, &str)] =
-    &[(69, "the command cannot be executed or was not found")];
 
 impl Error {
     /// The exit status, after sysexits(3) and the shell.
@@ -118,6 +134,10 @@ impl Error {
             Error::Guardian(..) | Error::MaxRuntime(_) => 71,
             Error::Log(_, reason) if is_shortage(*reason) => 71,
             Error::Make(..) | Error::Dangling(_) | Error::Log(..) => 73,
+            Error::LogFolder(..) | Error::Scratch(..) => 73,
+            Error::Here(_) | Error::NoEntry(_) => 66,
+            Error::NoCrontab(reason) if is_shortage(*reason) => 71,
+            Error::NoCrontab(_) | Error::Crontab(..) => 69,
             Error::Execute(_, Errno::NOMEM) => 71,
             Error::Execute(..) if dialect == Dialect::Flock => 69,
             Error::Execute(_, reason) if is_shortage(*reason) => 71,
@@ -203,6 +223,37 @@ impl Display for Error {
             Error::Execute(name, reason) => {
                 write!(out, "cannot execute {}: {}", shown(name), Reason(*reason))
             }
+            Error::LogFolder(path, reason) => {
+                write!(
+                    out,
+                    "cannot make the folder of log {}: {}",
+                    Escaped(path.as_bytes()),
+                    Reason(*reason)
+                )
+            }
+            Error::Here(reason) => {
+                write!(
+                    out,
+                    "cannot tell the working directory: {}",
+                    Reason(*reason)
+                )
+            }
+            Error::NoCrontab(reason) => write!(out, "cannot run crontab: {}", Reason(*reason)),
+            Error::Crontab(verb, said) => {
+                write!(out, "cannot {verb} the crontab: {}", Escaped(said))
+            }
+            Error::NoEntry(path) => {
+                let path = Escaped(path.as_bytes());
+                write!(out, "no entry for {path} in the crontab")
+            }
+            Error::Scratch(path, reason) => {
+                write!(
+                    out,
+                    "cannot write {} for crontab: {}",
+                    Escaped(path.as_bytes()),
+                    Reason(*reason)
+                )
+            }
             Error::Print(reason) => {
                 write!(out, "cannot write to standard output: {}", Reason(*reason))
             }
@@ -276,7 +327,7 @@ const UNWRITTEN_AS_FLOCK: u8 = 1;
 /// can hear it, that is no reason to change what is done. Tells whether it was written.
 pub fn say(dialect: Dialect, line: &dyn Display) -> bool {
     let line = format!("{}: {line}\n", dialect.name());
-    sys::unsignalled(|| Ok(write_all(stderr(), &line)?)).is_ok()
+    sys::unsignalled(|| Ok(write_all(stderr(), line.as_bytes())?)).is_ok()
 }
 
 /// Text on stdout, unbuffered.
@@ -284,12 +335,12 @@ pub fn say(dialect: Dialect, line: &dyn Display) -> bool {
 /// # Errors
 ///
 /// As write(2).
-pub fn print(text: &str) -> Result<(), Errno> {
+pub fn print(text: &[u8]) -> Result<(), Errno> {
     write_all(stdout(), text)
 }
 
-fn write_all(stream: BorrowedFd<'_>, text: &str) -> Result<(), Errno> {
-    let mut rest = text.as_bytes();
+fn write_all(stream: BorrowedFd<'_>, text: &[u8]) -> Result<(), Errno> {
+    let mut rest = text;
     while !rest.is_empty() {
         let written = rustix::io::retry_on_intr(|| rustix::io::write(stream, rest))?;
         rest = rest.get(written..).unwrap_or_default();

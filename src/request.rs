@@ -25,12 +25,49 @@ pub enum Request {
     Show(Page),
     /// To be told who holds these lock files.
     Status(Status),
+    /// A run to be put into the crontab.
+    Install(Install),
+    /// The run of this lock file to be taken out of the crontab.
+    Uninstall(&'static CStr, Effect),
     /// To drop the lock of a descriptor.
     Unlock(RawFd, Api, Manner),
     /// To lock a descriptor that the caller keeps.
     Lock(RawFd, Terms, Manner),
     /// A command under a lock.
     Run(Run),
+}
+
+/// A run for the crontab.
+pub struct Install {
+    /// When cron starts it, as [`crate::cron::schedule`] gives it.
+    pub schedule: Vec<u8>,
+    /// The name under which this program was started.
+    pub program: &'static CStr,
+    /// The options of the run.
+    pub options: Vec<Given>,
+    /// The run that they make.
+    pub run: Run,
+    /// What becomes of the crontab.
+    pub effect: Effect,
+}
+
+/// An option as it was given.
+pub struct Given {
+    /// Which.
+    pub option: Opt,
+    /// By this of its names, with the dashes.
+    pub name: String,
+    /// With this argument, if it takes one.
+    pub value: Option<OsString>,
+}
+
+/// What becomes of the crontab.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// It is changed.
+    Change,
+    /// It is shown as it would be.
+    Show,
 }
 
 /// What is asked about locks.
@@ -240,7 +277,52 @@ pub fn read(words: Words, dialect: Dialect) -> Result<Request, Error> {
             other => wishes.take(other, &mut parser)?,
         }
     };
-    wishes.request(given.from(first), dialect)
+    let (schedule, effect) = (wishes.schedule(), wishes.effect());
+    let request = wishes.request(given.from(first), dialect)?;
+    match (schedule, request, words.get(0)) {
+        (Some(schedule), Request::Run(run), Some(program)) => Ok(Request::Install(Install {
+            schedule,
+            program,
+            options: options(given, first)?,
+            run,
+            effect,
+        })),
+        (_, request, _) => Ok(request),
+    }
+}
+
+/// The first so many words once more, as the options of a run that cron will start. They have been
+/// read before, so nothing of this fails.
+fn options(given: Words, count: usize) -> Result<Vec<Given>, Error> {
+    let mut parser = Parser::from_args(given.iter().take(count).map(to_os_string));
+    parser.set_short_equals(false);
+    let mut options = Vec::new();
+    while let Some(argument) = parser.next().map_err(usage)? {
+        let (known, name) = match argument {
+            Arg::Value(_) => break,
+            Arg::Short(letter) => (
+                flags::by_short(letter, Dialect::Nonoverlap),
+                format!("-{letter}"),
+            ),
+            Arg::Long(name) => (
+                flags::by_long(name, Dialect::Nonoverlap),
+                format!("--{name}"),
+            ),
+        };
+        let Some(option) = known else {
+            return Err(usage(argument.unexpected()));
+        };
+        let value = flags::takes_argument(option).then(|| parser.value());
+        let value = value.transpose().map_err(usage)?;
+        if !matches!(option, Opt::Install | Opt::DryRun) {
+            options.push(Given {
+                option,
+                name,
+                value,
+            });
+        }
+    }
+    Ok(options)
 }
 
 /// How many words options and the lock file can reach at the most, so that a long command line is

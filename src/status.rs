@@ -49,7 +49,10 @@ pub fn report(asked: &Status) -> Answer {
     if let Some(path) = &asked.log {
         let _ = tell_log(&mut text, asked.form, path);
     }
-    Answer { text, status }
+    Answer {
+        text: text.into_bytes(),
+        status,
+    }
 }
 
 /// A lock file, and what is known of it.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use lexopt::Parser;
 
+use crate::cron;
 use crate::dialect::Dialect;
 use crate::escape::Escaped;
 use crate::flags::{self, Opt};
@@ -15,7 +16,7 @@ use crate::manner::{Manner, Voice};
 use crate::number;
 use crate::outcome::Error;
 use crate::request::{
-    Api, Command, Form, Keeper, Kind, Patience, Place, Request, Run, Status, Terms,
+    Api, Command, Effect, Form, Keeper, Kind, Patience, Place, Request, Run, Status, Terms,
 };
 use crate::sys::{self, Words};
 use crate::time;
@@ -41,9 +42,14 @@ pub struct Wishes {
     alarm: Option<Duration>,
     status: bool,
     json: bool,
+    install: Option<Vec<u8>>,
+    uninstall: bool,
+    dry_run: bool,
     voice: Option<Voice>,
     /// One that does not go together with `--status`.
     not_for_status: Option<Opt>,
+    /// One that does not go together with `--uninstall`.
+    not_for_uninstall: Option<Opt>,
 }
 
 /// What -s, -x and -u choose; the last one wins.
@@ -84,6 +90,9 @@ impl Wishes {
             Opt::Alarm => self.alarm = Some(time::duration(&value()?)?),
             Opt::Status => self.status = true,
             Opt::Json => self.json = true,
+            Opt::Install => self.install = Some(cron::schedule(&value()?)?),
+            Opt::Uninstall => self.uninstall = true,
+            Opt::DryRun => self.dry_run = true,
             Opt::Verbose => self.voice = Some(Voice::Verbose),
             Opt::Quiet => self.voice = Some(Voice::Quiet),
             Opt::Help | Opt::Version => {}
@@ -95,12 +104,29 @@ impl Wishes {
         ) {
             self.not_for_status = Some(option);
         }
+        if !matches!(option, Opt::Uninstall | Opt::DryRun) {
+            self.not_for_uninstall = Some(option);
+        }
         Ok(())
     }
 
     /// Whether a descriptor was named, so that no lock file comes before the command.
     pub fn names_descriptor(&self) -> bool {
         self.descriptor.is_some()
+    }
+
+    /// When cron is to start this run, if it is for the crontab.
+    pub fn schedule(&self) -> Option<Vec<u8>> {
+        self.install.clone()
+    }
+
+    /// What becomes of the crontab.
+    pub fn effect(&self) -> Effect {
+        if self.dry_run {
+            Effect::Show
+        } else {
+            Effect::Change
+        }
     }
 
     /// Puts them together with the words behind them: a lock file and a command, or a descriptor.
@@ -111,6 +137,9 @@ impl Wishes {
     pub fn request(self, rest: Words, dialect: Dialect) -> Result<Request, Error> {
         if self.status {
             return self.status_request(rest);
+        }
+        if self.uninstall {
+            return self.uninstall_request(rest);
         }
         let (place, words) = match (self.descriptor, rest.get(0)) {
             (Some(number), _) => (Place::Descriptor(number), rest),
@@ -181,6 +210,10 @@ impl Wishes {
         let wrong = [
             (self.json, "--json goes together with --status only"),
             (
+                self.dry_run && self.install.is_none(),
+                "--dry-run goes together with --install or --uninstall",
+            ),
+            (
                 unlocks && command.is_some(),
                 "-u drops the lock of a descriptor and runs no command",
             ),
@@ -229,6 +262,10 @@ impl Wishes {
                 "--log takes another file than the lock file",
             ),
             (
+                self.install.is_some() && is_descriptor,
+                "--install takes a lock file and a command, not a descriptor",
+            ),
+            (
                 self.records && !sys::HAVE_RANGES,
                 "this system has no locks for --fcntl, --start and --length",
             ),
@@ -270,6 +307,20 @@ impl Wishes {
             slots: self.slots.unwrap_or(1),
             log: self.log,
         }))
+    }
+
+    fn uninstall_request(self, rest: Words) -> Result<Request, Error> {
+        if let Some(option) = self.not_for_uninstall {
+            return Err(usage(format_args!(
+                "{} does not go together with --uninstall",
+                flags::name(option)
+            )));
+        }
+        match (rest.count(), rest.get(0)) {
+            (1, Some(path)) => Ok(Request::Uninstall(path, self.effect())),
+            (0, _) => Err(usage("no lock file given; see --help")),
+            _ => Err(usage("--uninstall takes one lock file and no command")),
+        }
     }
 }
 

@@ -70,7 +70,7 @@ pub use locks::{LOOK, Sight, State, Survey};
 pub use mounts::path_of;
 pub use process::{command_line, identity, knows_every_pid, process};
 pub use ranges::{HAVE_RANGES, RangeLock, try_range, wait_range};
-pub use signals::unsignalled;
+pub use signals::{unsignalled, with_children};
 pub use unix::{Vectors, callers, double, environment_with, execute, move_up};
 
 #[cfg(not(any(

@@ -67,6 +67,22 @@ impl Disposition {
         unsafe { libc::sigaction(signal, &action, &mut found) };
         Disposition { signal, found }
     }
+
+    /// Gives a signal its default disposition.
+    fn default_of(signal: c_int) -> Disposition {
+        let mut found = zeroed_action();
+        // SAFETY: zeroes are the default disposition, no flags and an empty mask; what was is written
+        // to `found`.
+        unsafe { libc::sigaction(signal, &zeroed_action(), &mut found) };
+        Disposition { signal, found }
+    }
+}
+
+/// Runs something that starts a program and waits for it: where the caller ignores SIGCHLD, the
+/// kernel would throw the program's exit status away (wait(2)).
+pub fn with_children<T>(run: impl FnOnce() -> T) -> T {
+    let _default = Disposition::default_of(libc::SIGCHLD);
+    run()
 }
 
 impl Drop for Disposition {

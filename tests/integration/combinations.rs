@@ -70,6 +70,12 @@ const REFUSED_AS_NONOVERLAP: &[(&[&str], &str)] = &[
     (&["-bu", "L", "true"], "-u drops the lock of a descriptor"),
 ];
 
+/// All of these command lines that nonoverlap refuses.
+pub fn refused() -> impl Iterator<Item = &'static [&'static str]> {
+    let tables = REFUSED.iter().chain(REFUSED_AS_NONOVERLAP);
+    tables.map(|(arguments, _)| *arguments)
+}
+
 #[test]
 fn what_does_not_go_together_is_refused_before_a_file_is_touched() {
     for (arguments, words) in REFUSED.iter().chain(REFUSED_AS_NONOVERLAP) {

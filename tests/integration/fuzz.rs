@@ -132,10 +132,10 @@ fn by_getopt(line: &[&[u8]]) -> i32 {
 }
 
 /// Numbers as if by chance (George Marsaglia's xorshift).
-struct Dice(u64);
+pub struct Dice(pub u64);
 
 impl Dice {
-    fn below(&mut self, limit: usize) -> usize {
+    pub fn below(&mut self, limit: usize) -> usize {
         for (left, shift) in [(true, 13), (false, 7), (true, 17)] {
             self.0 ^= if left {
                 self.0 << shift

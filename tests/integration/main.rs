@@ -27,6 +27,7 @@ mod command;
 #[cfg(target_os = "linux")] // Elsewhere holders are not named.
 mod conflict;
 mod cron;
+mod crontab;
 mod death;
 #[cfg(target_os = "linux")] // Elsewhere deleted files are not seen.
 mod deleted;
@@ -49,6 +50,7 @@ mod guardian;
 mod idioms;
 #[cfg(target_os = "linux")]
 mod injected;
+mod install;
 #[cfg(target_os = "linux")]
 mod interrupt;
 mod job;

@@ -22,6 +22,8 @@ pub struct Help {
     /// As they stand there: `-E, --conflict-exit-code N`.
     pub options: Vec<String>,
     pub statuses: Vec<String>,
+    /// The same with what they mean.
+    pub meanings: BTreeSet<String>,
 }
 
 impl Help {
@@ -38,9 +40,11 @@ impl Help {
                 .map(str::to_owned)
                 .collect(),
             statuses: statuses
+                .clone()
                 .filter_map(|line| line.split(' ').next())
                 .map(str::to_owned)
                 .collect(),
+            meanings: statuses.map(str::to_owned).collect(),
         }
     }
 
