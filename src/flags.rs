@@ -87,6 +87,8 @@ pub enum Opt {
     Help,
     /// Show the version.
     Version,
+    /// Show the completions for a shell.
+    Completions,
 }
 
 /// Every option, in the order in which `--help` and the man page show them.
@@ -119,6 +121,7 @@ pub const FLAGS: &[Flag] = &[
     flag(Opt::Quiet, &['q'], &["quiet"], None, InFlock::No, "say nothing but errors and alarms"),
     flag(Opt::Help, &['h'], &["help"], None, InFlock::Yes, "show this help"),
     flag(Opt::Version, &['V'], &["version"], None, InFlock::Yes, "show the version"),
+    flag(Opt::Completions, &[], &["completions"], Some("SHELL"), InFlock::No, "show the completions for bash, zsh or fish"),
 ];
 
 const fn flag(

@@ -12,7 +12,7 @@ use lexopt::{Arg, Parser};
 use crate::dialect::Dialect;
 use crate::escape::Escaped;
 use crate::flags::{self, Opt};
-use crate::help::Page;
+use crate::help::{Page, Shell};
 use crate::lockfile::Access;
 use crate::manner::Manner;
 use crate::outcome::Error;
@@ -266,6 +266,10 @@ pub fn read(words: Words, dialect: Dialect) -> Result<Request, Error> {
         match option {
             Opt::Help => return Ok(Request::Show(Page::Help(dialect))),
             Opt::Version => return Ok(Request::Show(Page::Version(dialect))),
+            Opt::Completions => {
+                let shell = shell(&parser.value().map_err(usage)?)?;
+                return Ok(Request::Show(Page::Completions(shell)));
+            }
             // Behind `--fd FD` it stands where the command would.
             Opt::Command if wishes.names_descriptor() => {
                 let index = reach - left(&mut parser)? - 1;
@@ -323,6 +327,18 @@ fn options(given: Words, count: usize) -> Result<Vec<Given>, Error> {
         }
     }
     Ok(options)
+}
+
+fn shell(name: &OsStr) -> Result<Shell, Error> {
+    match name.as_bytes() {
+        b"bash" => Ok(Shell::Bash),
+        b"zsh" => Ok(Shell::Zsh),
+        b"fish" => Ok(Shell::Fish),
+        _ => Err(usage(format_args!(
+            "--completions takes bash, zsh or fish, not '{}'",
+            name.to_string_lossy()
+        ))),
+    }
 }
 
 /// How many words options and the lock file can reach at the most, so that a long command line is

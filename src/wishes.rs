@@ -95,7 +95,7 @@ impl Wishes {
             Opt::DryRun => self.dry_run = true,
             Opt::Verbose => self.voice = Some(Voice::Verbose),
             Opt::Quiet => self.voice = Some(Voice::Quiet),
-            Opt::Help | Opt::Version => {}
+            Opt::Help | Opt::Version | Opt::Completions => {}
         }
         self.records |= matches!(option, Opt::Start | Opt::Length);
         if !matches!(

@@ -3,7 +3,7 @@
 //!
 //! `--help` is printed from the program's one table of options and is what the others are held to.
 
-mod read;
+pub mod read;
 
 use std::collections::BTreeSet;
 use std::env;

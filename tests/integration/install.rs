@@ -1,6 +1,7 @@
 //! Promises of `--install`, `--uninstall` and `--dry-run`: one entry for a lock file, and every other
 //! line of the crontab as it was. Where it matters, with Debian's crontab(1) as well as a stand-in.
 
+mod any;
 mod failing;
 mod words;
 

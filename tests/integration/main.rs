@@ -24,6 +24,7 @@ mod budget;
 mod close_really;
 mod combinations;
 mod command;
+mod completions;
 #[cfg(target_os = "linux")] // Elsewhere holders are not named.
 mod conflict;
 mod cron;
@@ -51,6 +52,8 @@ mod idioms;
 #[cfg(target_os = "linux")]
 mod injected;
 mod install;
+#[cfg(target_os = "linux")] // Namespaces are.
+mod install_really;
 #[cfg(target_os = "linux")]
 mod interrupt;
 mod job;
