@@ -15,7 +15,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::harness::{NONOVERLAP, Run, Scene, eventually, is_root, left_out, quoted};
+use crate::crontab::Table;
+use crate::harness::{NONOVERLAP, Run, eventually, is_root, left_out, quoted};
 
 /// Cron wakes up once a minute, and on a busy machine late.
 const A_MINUTE_FOR_SURE: Duration = Duration::from_secs(100);
@@ -51,7 +52,8 @@ fn under_cron_a_job_longer_than_a_minute_runs_skips_and_runs_and_nothing_is_mail
     assert_eq!(crontab(), before);
 }
 
-fn why_not() -> Option<&'static str> {
+/// Why a test cannot have a daemon.
+pub fn why_not() -> Option<&'static str> {
     let wanted = ["CI", "NONOVERLAP_TEST_CRON"]
         .map(env::var_os)
         .iter()
@@ -70,12 +72,11 @@ fn why_not() -> Option<&'static str> {
 const START: &str = r#"
     set -e
     mount -t tmpfs -o mode=755 tmpfs /run
-    mount -t tmpfs -o mode=755 tmpfs /var/spool/cron
-    install -d -m 1730 -g crontab /var/spool/cron/crontabs
+    mount --bind "$0/spool" /var/spool/cron/crontabs
     mount -t tmpfs tmpfs /etc/cron.d
     [ ! -e /etc/crontab ] || mount --bind "$0/empty" /etc/crontab
     mount -t overlay -o "lowerdir=$0/sbin:/usr/sbin" overlay /usr/sbin
-    crontab "$0/crontab"
+    [ ! -e "$0/crontab" ] || crontab "$0/crontab"
     cron -f &
     read -r end
 "#;
@@ -109,23 +110,21 @@ const SENDMAIL: &str = r#"#!/bin/sh
 "#;
 
 /// A daemon of our own, which ends with this.
-struct Cron {
-    scene: Scene,
+pub struct Cron {
+    pub table: Table,
     first: Child,
 }
 
 impl Cron {
     /// Starts it, with these jobs due at every minute, each under a lock of its own.
     fn start(jobs: &[&str]) -> Cron {
-        let scene = Scene::new();
+        let table = Table::real().unwrap();
+        let scene = &table.scene;
         let folder = quoted(&scene.path(""));
         let nonoverlap = quoted(Path::new(NONOVERLAP));
-        fs::create_dir(scene.path("sbin")).unwrap();
-        for (name, script) in [("shell", SHELL), ("job", JOB), ("sbin/sendmail", SENDMAIL)] {
+        for (name, script) in [("shell", SHELL), ("job", JOB)] {
             scene.script(name, &script.replace("FOLDER", &folder));
         }
-        scene.file("log", "");
-        scene.file("empty", "");
         let mut crontab = format!("SHELL={}\n", scene.path("shell").display());
         for name in jobs {
             let fifo = scene.path(format!("{name}.fifo"));
@@ -134,6 +133,17 @@ impl Cron {
             crontab += &format!("* * * * * {nonoverlap} {lock} {folder}/job {name}\n");
         }
         scene.file("crontab", crontab);
+        Cron::with(table)
+    }
+
+    /// Starts it with this crontab.
+    pub fn with(table: Table) -> Cron {
+        let scene = &table.scene;
+        fs::create_dir(scene.path("sbin")).unwrap();
+        let folder = quoted(&scene.path(""));
+        scene.script("sbin/sendmail", &SENDMAIL.replace("FOLDER", &folder));
+        scene.file("log", "");
+        scene.file("empty", "");
         let first = Command::new("unshare")
             .args(["--mount", "--pid", "--fork", "--mount-proc"])
             .args(["sh", "-c", START])
@@ -141,19 +151,26 @@ impl Cron {
             .stdin(Stdio::piped())
             .spawn()
             .unwrap();
-        Cron { scene, first }
+        Cron { table, first }
     }
 
     /// Waits until this is all that the log has of this job: "run" is from the job itself, a number is
     /// the status with which its line in the crontab ended, and "mail:" comes before what cron mailed.
     #[track_caller]
     fn expect(&mut self, name: &str, history: &str) {
+        let what = format!("{name}: {history:?}");
+        self.within_a_minute(&what, |cron| cron.history(name) == history);
+    }
+
+    /// Waits until something is so that cron has to do.
+    #[track_caller]
+    pub fn within_a_minute(&mut self, what: &str, mut is_so: impl FnMut(&Cron) -> bool) {
         let start = Instant::now();
-        while self.history(name) != history {
+        while !is_so(self) {
             assert_eq!(self.first.try_wait().unwrap(), None, "the daemon has ended");
             assert!(
                 start.elapsed() < A_MINUTE_FOR_SURE,
-                "{name}: {history:?} expected in:\n{}",
+                "{what} expected in:\n{}",
                 self.log()
             );
             thread::sleep(Duration::from_millis(50));
@@ -166,13 +183,14 @@ impl Cron {
         of_name.collect::<String>().trim_start().to_owned()
     }
 
-    fn log(&self) -> String {
-        fs::read_to_string(self.scene.path("log")).unwrap()
+    /// What jobs and mails were noted.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.table.scene.path("log")).unwrap()
     }
 
     /// Lets a long job end.
     fn let_go(&self, name: &str) {
-        let fifo = self.scene.path(format!("{name}.fifo"));
+        let fifo = self.table.scene.path(format!("{name}.fifo"));
         // Opening it succeeds as soon as the job has it open for reading.
         let open = || {
             File::options()
