@@ -417,3 +417,17 @@ fn crontabs_own_lines_in_front_are_neither_lost_nor_written_twice() {
     let mine = [b"# mine\n", &entry(&table, "@daily", "/l")[..]].concat();
     assert_eq!(seen(&table), mine.escape_ascii().to_string());
 }
+
+#[test]
+fn comments_in_front_are_not_taken_for_crontabs_own_lines() {
+    let Some(table) = Table::real() else {
+        return;
+    };
+    // As a program writes it that goes around crontab(1).
+    let mine = b"# one\n# two\n# three\n@daily true\n";
+    fs::write(table.file(), mine).unwrap();
+    let install = ["--install", "@daily", "/l", "true"];
+    table.nonoverlap(install).run().expect(0, "", "");
+    let expected = [mine, &entry(&table, "@daily", "/l")[..]].concat();
+    assert_eq!(seen(&table), expected.escape_ascii().to_string());
+}
