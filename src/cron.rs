@@ -319,14 +319,17 @@ fn without_header(crontab: &[u8]) -> &[u8] {
     }
 }
 
+/// How many more names are tried for a file.
+const OTHER_NAMES: u32 = 100;
+
 /// Makes this the user's crontab.
 ///
 /// crontab(1) reads a file that is complete before it starts. From a pipe it would take the half for
 /// the whole, should this process be killed.
 fn write(crontab: &[u8]) -> Result<(), Error> {
-    let path = env::temp_dir().join(format!("nonoverlap.{}", process::id()));
-    let file = scratch(&path, crontab)
-        .map_err(|error| Error::Scratch(path.into_os_string(), errno(&error)))?;
+    let folder = env::temp_dir();
+    let file = scratch(&folder, crontab)
+        .map_err(|error| Error::Scratch(folder.into_os_string(), errno(&error)))?;
     let output = run(Command::new("crontab").arg("-").stdin(file))?;
     if output.status.success() {
         return Ok(());
@@ -335,11 +338,21 @@ fn write(crontab: &[u8]) -> Result<(), Error> {
 }
 
 /// A file that has no name any more, with this in it, to be read from the start.
-fn scratch(path: &Path, text: &[u8]) -> io::Result<Stdio> {
+fn scratch(folder: &Path, text: &[u8]) -> io::Result<Stdio> {
     let mut options = File::options();
     options.read(true).write(true).create_new(true).mode(0o600);
-    let mut file = options.open(path)?;
-    fs::remove_file(path)?;
+    let mut path = folder.join(format!("nonoverlap.{}", process::id()));
+    let mut opened = options.open(&path);
+    // Somebody may have left a file of that name, or put one there.
+    for number in 1..=OTHER_NAMES {
+        if !matches!(&opened, Err(error) if error.kind() == io::ErrorKind::AlreadyExists) {
+            break;
+        }
+        path = folder.join(format!("nonoverlap.{}.{number}", process::id()));
+        opened = options.open(&path);
+    }
+    let mut file = opened?;
+    fs::remove_file(&path)?;
     sys::unsignalled(|| file.write_all(text))?;
     file.rewind()?;
     Ok(file.into())

@@ -75,7 +75,7 @@ pub enum Error {
     Crontab(&'static str, Vec<u8>),
     /// The crontab has no entry for this lock file.
     NoEntry(OsString),
-    /// The file that crontab(1) is to read cannot be written.
+    /// The file that crontab(1) is to read cannot be made in this folder.
     Scratch(OsString, Errno),
     /// Standard output cannot be written.
     Print(Errno),
@@ -249,7 +249,7 @@ impl Display for Error {
             Error::Scratch(path, reason) => {
                 write!(
                     out,
-                    "cannot write {} for crontab: {}",
+                    "cannot make a file in {} for crontab: {}",
                     Escaped(path.as_bytes()),
                     Reason(*reason)
                 )

@@ -310,13 +310,11 @@ fn what_is_in_the_way_is_said() {
     let mut install = table.nonoverlap(INSTALL);
     let ended = install.env("TMPDIR", "/no/such").run();
     assert_eq!(ended.code(), Some(73), "{ended:?}");
-    let said = format!(" for crontab: {}\n", reason(libc::ENOENT));
-    assert!(
-        ended
-            .stderr()
-            .starts_with("nonoverlap: cannot write /no/such/nonoverlap.")
+    let said = format!(
+        "nonoverlap: cannot make a file in /no/such for crontab: {}\n",
+        reason(libc::ENOENT)
     );
-    assert!(ended.stderr().ends_with(&said), "{ended:?}");
+    assert_eq!(ended.stderr(), said);
     assert_eq!(table.text().unwrap(), b"# mine\n");
     assert!(!table.work().join("new").exists());
 
@@ -347,6 +345,19 @@ fn what_is_in_the_way_is_said() {
         reason(libc::ENOENT)
     );
     fails(&table, &mut sh, 66, &said);
+}
+
+#[test]
+fn a_file_that_somebody_left_for_crontab_is_in_nobodys_way() {
+    let table = Table::stand_in();
+    let folder = Scene::new();
+    let left = r#"echo left >"$TMPDIR/nonoverlap.$$"; ln -s left "$TMPDIR/nonoverlap.$$.1""#;
+    let mut sh = table.command("sh");
+    sh.args(["-c", &format!("{left}; exec \"$0\" \"$@\""), NONOVERLAP]);
+    sh.args(["--install", "@daily", "/l", "true"]);
+    sh.env("TMPDIR", folder.path("")).run().expect(0, "", "");
+    assert_eq!(table.text().unwrap(), entry(&table, "@daily", "/l"));
+    assert_eq!(fs::read_dir(folder.path("")).unwrap().count(), 2);
 }
 
 #[test]
