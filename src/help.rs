@@ -74,10 +74,10 @@ Options:
 "
     );
     for flag in FLAGS {
-        let names = names(flag, dialect);
-        if !names.is_empty() {
+        let heading = heading(flag, dialect);
+        if !heading.is_empty() {
             // Writing to a String cannot fail.
-            let _ = writeln!(page, "  {names}\n        {}", flag.text);
+            let _ = writeln!(page, "  {heading}\n        {}", flag.text);
         }
     }
     page.push_str("\nExit status: the command's own, or, if it was not run:\n");
@@ -89,51 +89,54 @@ Options:
 }
 
 /// `-E, --conflict-exit-code N`, or nothing where the tool does not have it.
-fn names(flag: &Flag, dialect: Dialect) -> String {
-    let short = flag
-        .short(dialect)
-        .iter()
-        .map(|letter| format!("-{letter}"));
-    let long = flag.long(dialect).iter().map(|name| format!("--{name}"));
-    let names = short.chain(long).collect::<Vec<_>>().join(", ");
+fn heading(flag: &Flag, dialect: Dialect) -> String {
+    let names = names(flag, dialect).join(", ");
     match flag.argument {
         Some(argument) if !names.is_empty() => format!("{names} {argument}"),
         _ => names,
     }
 }
 
+/// All names of an option, with their dashes.
+fn names(flag: &Flag, dialect: Dialect) -> Vec<String> {
+    let short = flag.short(dialect).iter();
+    let short = short.map(|letter| format!("-{letter}"));
+    let long = flag.long(dialect).iter().map(|name| format!("--{name}"));
+    short.chain(long).collect()
+}
+
 /// The completions for a shell: a text of `src/completions/`, in which words such as `@OPTIONS@` stand
 /// for what the table says.
 fn completions(shell: Shell) -> String {
-    let text = match shell {
-        Shell::Bash => include_str!("completions/nonoverlap.bash"),
-        Shell::Zsh => include_str!("completions/_nonoverlap"),
-        Shell::Fish => include_str!("completions/nonoverlap.fish"),
+    let (text, specs): (_, Vec<_>) = match shell {
+        Shell::Bash => (include_str!("completions/nonoverlap.bash"), Vec::new()),
+        Shell::Zsh => (
+            include_str!("completions/_nonoverlap"),
+            before_lock_file().map(for_zsh).collect(),
+        ),
+        Shell::Fish => (
+            include_str!("completions/nonoverlap.fish"),
+            FLAGS.iter().map(for_fish).collect(),
+        ),
     };
-    // The one that stands behind LOCKFILE.
-    let (behind, before): (Vec<_>, Vec<_>) =
-        FLAGS.iter().partition(|flag| flag.option == Opt::Command);
-    let (taking, plain): (Vec<_>, Vec<_>) = before
-        .iter()
-        .copied()
-        .partition(|flag| flag.argument.is_some());
+    let (taking, plain): (Vec<_>, Vec<_>) =
+        before_lock_file().partition(|flag| flag.argument.is_some());
     let files = taking.iter().copied();
     let files: Vec<_> = files.filter(|flag| flag.argument == Some("FILE")).collect();
-    let specs = |flags: &[&Flag]| {
-        let specs: Vec<_> = flags.iter().map(|flag| spec(shell, flag)).collect();
-        specs.join("\n")
-    };
+    let behind: Vec<_> = FLAGS.iter().filter(|flag| is_behind(flag)).collect();
     [
-        ("@OPTIONS@", dashed(&before).join(" ")),
-        ("@TAKING@", dashed(&taking).join("|")),
-        ("@FILES@", dashed(&files).join("|")),
-        ("@FILES_LETTERS@", letters(&files)),
+        (
+            "@OPTIONS@",
+            all_names(&before_lock_file().collect::<Vec<_>>()).join(" "),
+        ),
+        ("@TAKING@", all_names(&taking).join("|")),
         ("@TAKING_LETTERS@", letters(&taking)),
         ("@PLAIN_LETTERS@", letters(&plain)),
-        ("@COMMAND@", dashed(&behind).join(" ")),
-        ("@COMMAND_PATTERN@", dashed(&behind).join("|")),
-        ("@SPECS@", specs(&before)),
-        ("@COMMAND_SPEC@", specs(&behind)),
+        ("@FILES@", all_names(&files).join("|")),
+        ("@FILES_LETTERS@", letters(&files)),
+        ("@COMMAND@", all_names(&behind).join(" ")),
+        ("@COMMAND_PATTERN@", all_names(&behind).join("|")),
+        ("@SPECS@", specs.join("\n")),
     ]
     .iter()
     .fold(text.to_owned(), |text, (word, value)| {
@@ -141,70 +144,70 @@ fn completions(shell: Shell) -> String {
     })
 }
 
-/// All names, with their dashes.
-fn dashed(flags: &[&Flag]) -> Vec<String> {
-    let of_one = |flag: &&Flag| {
-        let short = flag.short(OURS).iter().map(|letter| format!("-{letter}"));
-        let long = flag.long(OURS).iter().map(|name| format!("--{name}"));
-        short.chain(long).collect::<Vec<_>>()
-    };
-    flags.iter().flat_map(of_one).collect()
+fn before_lock_file() -> impl Iterator<Item = &'static Flag> {
+    FLAGS.iter().filter(|flag| !is_behind(flag))
+}
+
+/// Whether an option counts right behind LOCKFILE, and there alone.
+fn is_behind(flag: &Flag) -> bool {
+    flag.option == Opt::Command
+}
+
+fn all_names(flags: &[&Flag]) -> Vec<String> {
+    flags.iter().flat_map(|flag| names(flag, OURS)).collect()
 }
 
 fn letters(flags: &[&Flag]) -> String {
     flags.iter().flat_map(|flag| flag.short(OURS)).collect()
 }
 
-const OURS: Dialect = Dialect::Nonoverlap;
-
-/// One option, in the words of `_arguments` (zshcompsys(1)) or of fish's `complete`.
-fn spec(shell: Shell, flag: &Flag) -> String {
-    let names = dashed(&[flag]);
-    match shell {
-        Shell::Bash => String::new(),
-        Shell::Zsh => {
-            let end = |name: &String| match (flag.argument, name.starts_with("--")) {
-                (None, _) => name.clone(),
-                (_, true) => format!("{name}="),
-                (_, false) => format!("{name}+"),
-            };
-            let ended = names.iter().map(end).collect::<Vec<_>>().join(",");
-            // A descriptor stands in the place of the lock file.
-            let lock = if flag.option == Opt::Descriptor {
-                " 1"
-            } else {
-                ""
-            };
-            let excluded = format!("({}{lock})", names.join(" "));
-            let text = flag.text.replace('\'', r"'\''");
-            let argument = match flag.argument {
-                None => String::new(),
-                Some("FILE") => ":FILE:_files".to_owned(),
-                Some("SHELL") => format!(":SHELL:({SHELLS})"),
-                Some(argument) => format!(":{argument}: "),
-            };
-            match names.len() {
-                1 => format!("        '{excluded}{ended}[{text}]{argument}' \\"),
-                _ => format!("        '{excluded}'{{{ended}}}'[{text}]{argument}' \\"),
-            }
-        }
-        Shell::Fish => {
-            let short = flag.short(OURS).iter().map(|letter| format!("-s {letter}"));
-            let long = flag.long(OURS).iter().map(|name| format!("-l {name}"));
-            let names = short.chain(long).collect::<Vec<_>>().join(" ");
-            let text = flag.text.replace('\'', r"\'");
-            let argument = match flag.argument {
-                None => String::new(),
-                Some("FILE") => " -r -F".to_owned(),
-                Some("SHELL") => format!(" -x -a '{SHELLS}'"),
-                Some(_) => " -x".to_owned(),
-            };
-            match flag.option {
-                Opt::Command => format!("{names}{argument} -d '{text}'"),
-                _ => format!("complete $options {names}{argument} -d '{text}'"),
-            }
-        }
-    }
+/// An option for `_arguments` (zshcompsys(1)).
+fn for_zsh(flag: &Flag) -> String {
+    let names = names(flag, OURS);
+    let with_argument = |name: &String| match (flag.argument, name.starts_with("--")) {
+        (None, _) => name.clone(),
+        (Some(_), true) => format!("{name}="),
+        (Some(_), false) => format!("{name}+"),
+    };
+    let forms = names.iter().map(with_argument).collect::<Vec<_>>();
+    let forms = match &forms[..] {
+        [form] => form.clone(),
+        forms => format!("'{{{}}}'", forms.join(",")),
+    };
+    let excluded = match flag.option {
+        // The lock file, in whose place it stands.
+        Opt::Descriptor => format!("{} 1", names.join(" ")),
+        _ => names.join(" "),
+    };
+    let text = flag.text.replace('\'', r"'\''");
+    let argument = match flag.argument {
+        None => String::new(),
+        Some("FILE") => ":FILE:_files".to_owned(),
+        Some("SHELL") => format!(":SHELL:({SHELLS})"),
+        Some(argument) => format!(":{argument}: "),
+    };
+    format!("        '({excluded}){forms}[{text}]{argument}' \\")
 }
+
+/// An option for fish's `complete`.
+fn for_fish(flag: &Flag) -> String {
+    let short = flag.short(OURS).iter().map(|letter| format!("-s {letter}"));
+    let long = flag.long(OURS).iter().map(|name| format!("-l {name}"));
+    let names = short.chain(long).collect::<Vec<_>>().join(" ");
+    let argument = match flag.argument {
+        None => String::new(),
+        Some("FILE") => " -r -F".to_owned(),
+        Some("SHELL") => format!(" -x -a '{SHELLS}'"),
+        Some(_) => " -x".to_owned(),
+    };
+    let place = match flag.option {
+        Opt::Command => "$command",
+        _ => "$option",
+    };
+    let text = flag.text.replace('\'', r"\'");
+    format!("complete {place} {names}{argument} -d '{text}'")
+}
+
+const OURS: Dialect = Dialect::Nonoverlap;
 
 const SHELLS: &str = "bash zsh fish";

@@ -55,6 +55,6 @@ function __nonoverlap_at_command
 end
 
 complete -c nonoverlap -n __nonoverlap_command -f -a '(__nonoverlap_complete_command)'
-complete -c nonoverlap -n __nonoverlap_at_command @COMMAND_SPEC@
-set -l options -c nonoverlap -n '__nonoverlap_command >/dev/null; test $status = 1'
+set -l command -c nonoverlap -n __nonoverlap_at_command
+set -l option -c nonoverlap -n '__nonoverlap_command >/dev/null; test $status = 1'
 @SPECS@
