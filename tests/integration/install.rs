@@ -8,10 +8,12 @@ mod words;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use crate::combinations;
 use crate::crontab::Table;
+use crate::documents::read::{MAN, readme_section};
 use crate::harness::{NONOVERLAP, Run, nonoverlap};
 
 /// Crontabs that people have.
@@ -171,9 +173,9 @@ fn the_paths_are_absolute_and_links_in_them_are_not_resolved() {
     let table = Table::stand_in();
     let folder = table.scene.path("");
     let folder = folder.to_str().unwrap().trim_end_matches('/');
-    std::os::unix::fs::symlink(find("true"), table.scene.path("bin/linked")).unwrap();
-    std::os::unix::fs::symlink(NONOVERLAP, table.scene.path("bin/short")).unwrap();
-    std::os::unix::fs::symlink("work", table.scene.path("link")).unwrap();
+    symlink(find("true"), table.scene.path("bin/linked")).unwrap();
+    symlink(NONOVERLAP, table.scene.path("bin/short")).unwrap();
+    symlink("work", table.scene.path("link")).unwrap();
     table.scene.script("work/job", "#!/bin/sh\n");
 
     let mut short = table.command("short");
@@ -430,4 +432,48 @@ fn comments_in_front_are_not_taken_for_crontabs_own_lines() {
     table.nonoverlap(install).run().expect(0, "", "");
     let expected = [mine, &entry(&table, "@daily", "/l")[..]].concat();
     assert_eq!(seen(&table), expected.escape_ascii().to_string());
+}
+
+#[test]
+fn the_readmes_example_and_the_manuals_make_the_entry_that_stands_there() {
+    let readme = readme_section("Into the crontab");
+    let indented: Vec<_> = readme
+        .lines()
+        .filter_map(|line| line.strip_prefix("    "))
+        .collect();
+    let [command, mark, line] = indented[..] else {
+        panic!("{indented:?}");
+    };
+    installs(command, &format!("{mark}\n{line}\n"));
+
+    let (_, rest) = MAN
+        .split_once(".Bd -literal -offset indent -compact\n")
+        .unwrap();
+    let (entry, _) = rest.split_once(".Ed\n").unwrap();
+    let words = entry.split_once("nonoverlap -n ").unwrap().1;
+    installs(
+        &format!("nonoverlap --install '*/2 * * * *' -n {words}"),
+        entry,
+    );
+}
+
+/// Runs a line in `/home/me`, which is elsewhere, and so are the programs.
+#[track_caller]
+fn installs(line: &str, entry: &str) {
+    let table = Table::stand_in();
+    symlink(NONOVERLAP, table.scene.path("bin/nonoverlap")).unwrap();
+    symlink(find("true"), table.scene.path("bin/python3")).unwrap();
+    let folder = table.scene.path("bin");
+    let here = |text: &str| {
+        let text = text.replace("/home/me", table.work().to_str().unwrap());
+        let text = text.replace("/usr/local/bin", folder.to_str().unwrap());
+        text.replace("/usr/bin", folder.to_str().unwrap())
+    };
+    let mut sh = table.command("sh");
+    sh.args(["-c", &here(line)]).env("HOME", table.work());
+    sh.run().expect(0, "", "");
+    assert_eq!(
+        seen(&table),
+        here(entry).as_bytes().escape_ascii().to_string()
+    );
 }
