@@ -61,11 +61,13 @@ fn set(
         RangeLock::Shared => libc::F_RDLCK,
         RangeLock::Unlock => libc::F_UNLCK,
     };
+    #[allow(clippy::useless_conversion)] // An off_t, which has 32 bits on some systems.
+    let offset = |bytes: i64| libc::off_t::try_from(bytes).map_err(|_| Errno::OVERFLOW);
     let range = libc::flock {
         l_type: kind as libc::c_short,
         l_whence: libc::SEEK_SET as libc::c_short,
-        l_start: start,
-        l_len: length,
+        l_start: offset(start)?,
+        l_len: offset(length)?,
         l_pid: 0,
     };
     // SAFETY: the descriptor is open, and these two commands read one flock structure, which must
