@@ -36,7 +36,8 @@
 
 // Rust's own start-up would ignore SIGPIPE, install two signal handlers and poll three descriptors,
 // all of which the command would inherit or wait for. The C `main` is in `sys/entry.rs`.
-#![no_main]
+#![cfg_attr(not(test), no_main)]
+#![cfg_attr(test, allow(dead_code))] // There, nothing runs from the start to the end.
 #![deny(unsafe_code)]
 
 mod acquire;
@@ -48,6 +49,9 @@ mod flags;
 mod guard;
 mod help;
 mod holders;
+#[cfg(test)]
+#[path = "../tests/inside/mod.rs"]
+mod inside;
 mod limit;
 mod lockfile;
 mod log;

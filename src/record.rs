@@ -120,7 +120,7 @@ fn limit_forbids() -> bool {
 }
 
 /// The record of a PID.
-fn encode(pid: Pid) -> [u8; LENGTH] {
+pub fn encode(pid: Pid) -> [u8; LENGTH] {
     let mut record = *b"          \n";
     let mut rest = pid.as_raw_nonzero().get();
     for column in record.iter_mut().rev().skip(1) {
@@ -134,7 +134,7 @@ fn encode(pid: Pid) -> [u8; LENGTH] {
 }
 
 /// The PID of a record, or nothing if these bytes are not exactly one.
-fn decode(content: &[u8]) -> Option<Pid> {
+pub fn decode(content: &[u8]) -> Option<Pid> {
     let content: &[u8; LENGTH] = content.try_into().ok()?;
     let digits = content.strip_suffix(b"\n")?.trim_ascii_start();
     let number: u32 = std::str::from_utf8(digits).ok()?.parse().ok()?;

@@ -15,6 +15,20 @@ pub struct Words {
 }
 
 impl Words {
+    /// All of an argv.
+    ///
+    /// # Safety
+    ///
+    /// `argv` points to `argc` pointers to strings and one null pointer, all of which live and stay
+    /// as they are until the last use of any part of this.
+    pub unsafe fn new(argc: c_int, argv: *const *const c_char) -> Words {
+        let count = usize::try_from(argc).unwrap_or(0);
+        // SAFETY: by the contract above there are `argc` pointers and a null pointer after them,
+        // never changed.
+        let list = unsafe { slice::from_raw_parts(argv, count + 1) };
+        Words { list }
+    }
+
     /// How many there are.
     pub fn count(self) -> usize {
         self.list.len().saturating_sub(1)
@@ -56,11 +70,9 @@ impl Words {
 ///
 /// `argv` points to `argc` pointers to strings and one null pointer, all of which live as long as
 /// the process (C17 5.1.2.2.1). That is what every C library passes here, and nobody else calls it.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(test), unsafe(no_mangle))]
 unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
-    let count = usize::try_from(argc).unwrap_or(0);
-    // SAFETY: by the contract above there are `argc` pointers and a null pointer after them, never
-    // changed.
-    let list = unsafe { slice::from_raw_parts(argv, count + 1) };
-    c_int::from(crate::main(Words { list }))
+    // SAFETY: by the contract above, and it is used no longer than the process lives.
+    let words = unsafe { Words::new(argc, argv) };
+    c_int::from(crate::main(words))
 }

@@ -1,10 +1,14 @@
 //! Command lines that nobody would type, drawn from lists of words. The same ones each time.
 
+#[path = "../inside/dice.rs"]
+mod dice;
+
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use crate::harness::{Run, nonoverlap};
 use crate::outcome::{Corner, RAN};
+pub use dice::Dice;
 
 #[rustfmt::skip]
 const WORDS: &[&[u8]] = &[
@@ -27,7 +31,7 @@ fn any_command_line_ends_with_a_documented_status_and_no_panic() {
     let [help, version] = ["--help", "--version"].map(|page| nonoverlap([page]).run().stdout());
     let mut dice = Dice(0x6e6f_6e6f_7665_726c);
     for _ in 0..2000 {
-        let line = dice.line(WORDS, 8);
+        let line = line(&mut dice, WORDS, 8);
         let ended = corner
             .nonoverlap(line.iter().copied().map(OsStr::from_bytes))
             .run();
@@ -87,7 +91,7 @@ fn a_command_line_is_read_as_getopt_reads_it() {
     let corner = Corner::with_tools();
     let mut dice = Dice(0x6765_746f_7074_2831);
     for _ in 0..500 {
-        let line = dice.line(WORDS, 6);
+        let line = line(&mut dice, WORDS, 6);
         let ended = corner
             .nonoverlap(line.iter().copied().map(OsStr::from_bytes))
             .run();
@@ -131,23 +135,7 @@ fn by_getopt(line: &[&[u8]]) -> i32 {
     }
 }
 
-/// Numbers as if by chance (George Marsaglia's xorshift).
-pub struct Dice(pub u64);
-
-impl Dice {
-    pub fn below(&mut self, limit: usize) -> usize {
-        for (left, shift) in [(true, 13), (false, 7), (true, 17)] {
-            self.0 ^= if left {
-                self.0 << shift
-            } else {
-                self.0 >> shift
-            };
-        }
-        (self.0 % limit as u64) as usize
-    }
-
-    fn line(&mut self, words: &[&'static [u8]], longest: usize) -> Vec<&'static [u8]> {
-        let count = self.below(longest + 1);
-        (0..count).map(|_| words[self.below(words.len())]).collect()
-    }
+fn line(dice: &mut Dice, words: &[&'static [u8]], longest: usize) -> Vec<&'static [u8]> {
+    let count = dice.below(longest + 1);
+    (0..count).map(|_| *dice.one_of(words)).collect()
 }

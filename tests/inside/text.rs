@@ -1,0 +1,50 @@
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::time::Duration;
+
+use super::{bytes, many_times};
+use crate::escape::{Escaped, Json};
+use crate::number;
+use crate::time::{Elapsed, duration};
+
+#[test]
+fn no_byte_from_elsewhere_steers_a_terminal() {
+    many_times(|dice| {
+        let text = bytes(dice, b"\x1b\n\xe2\x80\xae\xc2\x9b\"\\x", 20);
+        let steers =
+            |letter: char| letter.is_control() || ('\u{2028}'..='\u{202e}').contains(&letter);
+        assert!(!Escaped(&text).to_string().contains(steers), "{text:?}");
+        let json = Json(&text).to_string();
+        assert!(!json.contains(steers), "{text:?}");
+        // As a reader of JSON sees it: no quote but the first and the last without a backslash.
+        let inside = json
+            .strip_prefix('"')
+            .and_then(|rest| rest.strip_suffix('"'));
+        let unescaped = inside.unwrap().replace(r"\\", "").replace("\\\"", "");
+        assert!(
+            !unescaped.contains('"') && !unescaped.ends_with('\\'),
+            "{text:?}"
+        );
+    });
+}
+
+#[test]
+fn any_text_is_a_number_within_its_bounds_or_none() {
+    many_times(|dice| {
+        let text = bytes(dice, b"0123456789.+-eExKMGTPEZYiBsmhd", 26);
+        let text = OsStr::from_bytes(&text);
+        let _ = number::exit_status(text);
+        let _ = number::descriptor(text);
+        let _ = number::seconds(text);
+        if let Ok(slots) = number::slots(text) {
+            assert!((1..=999).contains(&slots), "{text:?}");
+        }
+        if let Ok(bytes) = number::bytes(text) {
+            assert!(bytes >= 0, "{text:?}");
+        }
+        if let Ok(time) = duration(text) {
+            assert!(!Elapsed(time).to_string().is_empty(), "{text:?}");
+        }
+    });
+    assert_eq!(Elapsed(Duration::MAX).to_string(), "213503982334601d07h");
+}
