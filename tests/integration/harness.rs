@@ -21,8 +21,12 @@ use tempfile::TempDir;
 /// No single step of a test takes longer than this, or it has failed.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The binary under test, by an absolute path.
-pub const NONOVERLAP: &str = env!("CARGO_BIN_EXE_nonoverlap");
+/// The binary under test, by an absolute path: the one that was built for this, or the one that
+/// `NONOVERLAP_TO_TEST` named when the tests were compiled, such as one for another processor.
+pub const NONOVERLAP: &str = match option_env!("NONOVERLAP_TO_TEST") {
+    Some(path) => path,
+    None => env!("CARGO_BIN_EXE_nonoverlap"),
+};
 
 /// A folder of the test's own, which is gone when the test ends.
 pub struct Scene {
