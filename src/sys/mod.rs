@@ -44,8 +44,16 @@ mod locks;
 mod mounts;
 
 #[cfg_attr(target_os = "linux", path = "linux_process.rs")]
-#[cfg_attr(not(target_os = "linux"), path = "other_process.rs")]
+#[cfg_attr(target_os = "macos", path = "macos_process.rs")]
+#[cfg_attr(target_os = "freebsd", path = "freebsd_process.rs")]
+#[cfg_attr(
+    not(any(target_os = "linux", target_os = "macos", target_os = "freebsd")),
+    path = "other_process.rs"
+)]
 mod process;
+
+#[cfg(any(target_os = "macos", target_os = "freebsd"))]
+mod sysctl;
 
 #[cfg(all(
     target_env = "musl",

@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
+use super::process::has_open;
+
 /// Opens a file to look at. A FIFO does not wait, and a terminal does not become ours.
 pub const LOOK: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 
@@ -22,7 +24,8 @@ pub struct Survey;
 pub struct Sight {
     /// Whether there is a lock, whoever has it.
     pub state: State,
-    /// Processes that certainly have it: unknown, so none.
+    /// The process that says so, if the system confirms that it has the file open: it is locked, and
+    /// who else it is that has it cannot be known.
     pub holders: Vec<u32>,
     /// The process that the kernel says took it, if it was a record lock.
     pub takers: Vec<u32>,
@@ -47,8 +50,8 @@ impl Survey {
         Survey
     }
 
-    /// The locks on an open file. Who says that he has one is not confirmed.
-    pub fn of(&self, file: BorrowedFd<'_>, _: Option<u32>) -> Sight {
+    /// The locks on an open file, of which `writer` says that it has one.
+    pub fn of(&self, file: BorrowedFd<'_>, writer: Option<u32>) -> Sight {
         let (state, taker) = match first_lock(file) {
             Some(lock) if lock.l_type == libc::F_UNLCK as libc::c_short => (State::Free, None),
             Some(lock) => (State::Locked, u32::try_from(lock.l_pid).ok()),
@@ -57,9 +60,13 @@ impl Survey {
                 None,
             ),
         };
+        let is_locked = state == State::Locked;
         Sight {
             state,
-            holders: Vec::new(),
+            holders: writer
+                .filter(|&pid| is_locked && has_open(pid, file))
+                .into_iter()
+                .collect(),
             takers: taker.filter(|&pid| pid > 0).into_iter().collect(),
             waiters: None,
         }

@@ -1,5 +1,6 @@
 //! What is known of a process where there is no `/proc`: whether there is one.
 
+use std::os::fd::BorrowedFd;
 use std::time::SystemTime;
 
 use rustix::io::Errno;
@@ -57,4 +58,9 @@ pub fn command_line(_: u32) -> Option<Vec<u8>> {
 /// Whether a PID that is not there belongs to no process at all: there is one list of them.
 pub fn knows_every_pid() -> bool {
     true
+}
+
+/// Whether a process certainly has this file open: unknown.
+pub fn has_open(_: u32, _: BorrowedFd<'_>) -> bool {
+    false
 }

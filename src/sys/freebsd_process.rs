@@ -1,0 +1,114 @@
+//! What FreeBSD tells of a process: sysctl(3), and sys/user.h of its source for what that gives.
+//! Only type-checked, never run.
+
+use std::mem::MaybeUninit;
+use std::os::fd::BorrowedFd;
+use std::slice;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use libc::c_int;
+
+use super::sysctl::sysctl;
+
+/// A process, as far as anybody may know it.
+pub struct Process {
+    /// Its parent.
+    pub parent: u32,
+    /// It has ended, or is about to.
+    pub has_ended: bool,
+    /// It is stopped.
+    pub is_stopped: bool,
+    /// It is the guardian of a lock: unknown, so not said.
+    pub is_guardian: bool,
+    /// It is a process of the kernel's own, and so no command of anybody's.
+    pub is_kernels: bool,
+    /// When it started.
+    pub started: Option<SystemTime>,
+}
+
+/// A process of the kernel's own (sys/proc.h, P_KPROC).
+const KERNELS: libc::c_long = 0x4;
+
+/// Looks a process up; nothing if there is none, or it cannot be seen.
+pub fn process(pid: u32) -> Option<Process> {
+    let info = info(pid)?;
+    let start = Duration::new(
+        u64::try_from(info.ki_start.tv_sec).ok()?,
+        u32::try_from(info.ki_start.tv_usec)
+            .ok()?
+            .checked_mul(1000)?,
+    );
+    Some(Process {
+        parent: u32::try_from(info.ki_ppid).ok()?,
+        has_ended: info.ki_stat == libc::SZOMB
+            || info.ki_flag & libc::c_long::from(libc::P_WEXIT) != 0,
+        is_stopped: info.ki_stat == libc::SSTOP,
+        is_guardian: false,
+        is_kernels: info.ki_flag & KERNELS != 0,
+        started: UNIX_EPOCH.checked_add(start),
+    })
+}
+
+fn info(pid: u32) -> Option<libc::kinfo_proc> {
+    let pid = c_int::try_from(pid).ok()?;
+    let mut info = MaybeUninit::<libc::kinfo_proc>::zeroed();
+    let size = size_of::<libc::kinfo_proc>();
+    // SAFETY: zeroed, so that all bytes have a value, and used no longer than `info` lives.
+    let place = unsafe { slice::from_raw_parts_mut(info.as_mut_ptr().cast::<u8>(), size) };
+    let name = &mut [libc::CTL_KERN, libc::KERN_PROC, libc::KERN_PROC_PID, pid];
+    let written = sysctl(name, place)?.len();
+    // SAFETY: zeroed at first; integers and pointers of the kernel's that nobody follows.
+    let info = unsafe { info.assume_init() };
+    // Another release's would be of another length.
+    (written == size && info.ki_structsize as usize == size).then_some(info)
+}
+
+/// Whose a process is, and what it is called at home.
+#[derive(Default)]
+pub struct Identity {
+    /// The effective user ID.
+    pub user: Option<u32>,
+    /// Its PID in its own PID namespace: there are none here.
+    pub inner_pid: Option<u32>,
+}
+
+/// Looks up whose a process is; nothing is known of one that is gone.
+pub fn identity(pid: u32) -> Identity {
+    Identity {
+        user: info(pid).map(|info| info.ki_uid),
+        inner_pid: None,
+    }
+}
+
+/// The command line of a process, its words with blanks between them; nothing where it may not be
+/// read.
+pub fn command_line(pid: u32) -> Option<Vec<u8>> {
+    let pid = c_int::try_from(pid).ok()?;
+    let mut most = [0; size_of::<c_int>()];
+    sysctl(&mut [libc::CTL_KERN, libc::KERN_ARGMAX], &mut most)?;
+    let mut place = vec![0; usize::try_from(c_int::from_ne_bytes(most)).ok()?];
+    let name = &mut [libc::CTL_KERN, libc::KERN_PROC, libc::KERN_PROC_ARGS, pid];
+    let line = sysctl(name, &mut place)?;
+    let line = line.strip_suffix(b"\0").unwrap_or(line);
+    let words: Vec<_> = line.split(|&byte| byte == 0).collect();
+    Some(words.join(&b' '))
+}
+
+/// Whether a PID that is not there belongs to no process at all. In a jail it may be one outside.
+pub fn knows_every_pid() -> bool {
+    let mut jailed = [0; size_of::<c_int>()];
+    let name = c"security.jail.jailed";
+    let mut number = [0; 4];
+    let mut length = number.len();
+    // SAFETY: `name` ends with a NUL, and `number` has room for `length` numbers.
+    let found =
+        unsafe { libc::sysctlnametomib(name.as_ptr(), number.as_mut_ptr(), &raw mut length) };
+    let number = number.get_mut(..length).filter(|_| found == 0);
+    number.is_some_and(|number| sysctl(number, &mut jailed).is_some_and(|jailed| jailed == [0; 4]))
+}
+
+/// Whether a process certainly has this file open: unknown. The list of its descriptors
+/// (KERN_PROC_FILEDESC) has a form of its own in each release.
+pub fn has_open(_: u32, _: BorrowedFd<'_>) -> bool {
+    false
+}

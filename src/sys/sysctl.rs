@@ -1,0 +1,28 @@
+//! What the kernel says by sysctl(3), on macOS and FreeBSD. Only type-checked, never run.
+
+use std::ptr;
+
+use libc::c_int;
+
+/// Reads what has this name into `place`. Gives the bytes that were written; nothing if there is no
+/// such thing, or it may not be read, or does not fit.
+pub fn sysctl<'a>(name: &mut [c_int], place: &'a mut [u8]) -> Option<&'a [u8]> {
+    let mut length = place.len();
+    // SAFETY: `name` has as many numbers as is said, `place` as many bytes, and no new value is
+    // given.
+    let result = unsafe {
+        libc::sysctl(
+            name.as_mut_ptr(),
+            name.len() as libc::c_uint,
+            place.as_mut_ptr().cast(),
+            &raw mut length,
+            ptr::null_mut(),
+            0,
+        )
+    };
+    if result < 0 {
+        None
+    } else {
+        place.get(..length)
+    }
+}
