@@ -30,7 +30,7 @@
 //! | kill | holders | does the process of the last record still run, without its lock? |
 //! | execve | exec | |
 //!
-//! A start costs page faults, too: a tenth of it each. So what a plain run does not reach is marked
+//! A page fault costs more than most of these calls. So what a plain run does not reach is marked
 //! `#[cold]` where it would otherwise be drawn into the functions that it does: it lies on other
 //! pages then, and takes no room on the stack.
 

@@ -28,7 +28,7 @@ pub fn draw(path: &Path, table: &Table, rounds: usize) {
     let right = Pos::new(HPos::Right, VPos::Center);
     let left = Pos::new(HPos::Left, VPos::Center);
     let title = format!("Overhead over the bare command, median of {rounds} rounds, microseconds");
-    image.draw(&Text::new(title, (10, 10), font(15))).unwrap();
+    image.draw(&Text::new(title, (10, 16), font(15))).unwrap();
     for (row, (name, times)) in rows.iter().enumerate() {
         let y = ROW * (row as i32 + 2) - ROW / 2;
         let color = match name.as_str() {

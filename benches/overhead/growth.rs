@@ -127,7 +127,7 @@ fn add_environment(command: &mut Command, kilobytes: usize) {
 pub struct Memory {
     pub name: String,
     pub processes: usize,
-    /// What these processes share with no other.
+    /// What they have written into, and so have to themselves.
     pub kilobytes: usize,
 }
 
@@ -160,7 +160,7 @@ fn hold(name: String, mut command: Command) -> Memory {
         assert!(child.try_wait().unwrap().is_none(), "{command:?} has ended");
         std::thread::sleep(Duration::from_millis(1));
     };
-    let kilobytes = family.iter().map(|pid| private_kilobytes(*pid)).sum();
+    let kilobytes = family.iter().map(|pid| written_kilobytes(*pid)).sum();
     for pid in &family {
         let pid = rustix::process::Pid::from_raw(*pid as i32).unwrap();
         // The last ones may have ended with the first.
@@ -190,10 +190,12 @@ fn is_named(pid: u32, name: &str) -> bool {
     fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim_end() == name)
 }
 
-fn private_kilobytes(pid: u32) -> usize {
+fn written_kilobytes(pid: u32) -> usize {
     let sums = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
-    let private = sums.lines().filter(|line| line.starts_with("Private_"));
-    private
-        .filter_map(|line| line.split_whitespace().nth(1)?.parse::<usize>().ok())
-        .sum()
+    let written = sums
+        .lines()
+        .find_map(|line| line.strip_prefix("Private_Dirty:"));
+    written
+        .and_then(|rest| rest.split_whitespace().next()?.parse().ok())
+        .unwrap_or_default()
 }

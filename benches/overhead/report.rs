@@ -30,7 +30,7 @@ pub fn print(tables: &[Table], memory: &[Memory], rounds: usize) {
     }
     println!(
         "\n{:<26} {:>9} {:>11}",
-        "memory of a held lock", "processes", "private"
+        "memory of a held lock", "processes", "written"
     );
     for held in memory {
         println!(
@@ -102,6 +102,6 @@ fn held(memory: &Memory) -> Value {
     json!({
         "name": memory.name,
         "processes": memory.processes,
-        "private_kilobytes": memory.kilobytes,
+        "written_kilobytes": memory.kilobytes,
     })
 }

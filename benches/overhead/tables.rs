@@ -207,7 +207,7 @@ fn status(folder: &Path, tools: &[Tool]) -> Table {
             command.arg("--status").arg(&lock);
             cases.push(Case::new(
                 format!("{}, {state}", tool.name()),
-                RUNS / 4,
+                RUNS / 10,
                 move || {
                     let _ = &taken;
                     timed(&mut command, succeeds)

@@ -2,11 +2,10 @@
 //! (`panic = "abort"`) and a stripped program has no names to show.
 //!
 //! The standard library brings an unwinder all the same, and for back traces a reader of debug
-//! information, a decompressor and two demanglers: more than half of the program, which then takes
-//! three more page faults to start. A linker takes from a library only what is nowhere else. So
-//! what the standard library calls of the unwinder is here, and does nothing; and as no back trace
-//! has a line, all that would print one is left out as dead code. What a panic says, and where it
-//! was, is still printed.
+//! information, a decompressor and a demangler: half of the program, and two of the page faults of
+//! a start. A linker takes from a library only what is nowhere else. So what the standard library
+//! calls of the unwinder is here, and does nothing; and as no back trace has a line, all that would
+//! print one is left out as dead code. What a panic says, and where it was, is still printed.
 //!
 //! These ten are all that Rust 1.85 to 1.95 calls. If a later one calls another, the linker will
 //! find some of them twice and say so; then that one belongs here, too (`library/unwind` in Rust's

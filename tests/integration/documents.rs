@@ -287,6 +287,33 @@ fn the_system_calls_in_the_readme_are_those_that_a_run_makes() {
     assert!(readme_section("Cost").contains(&count), "{count}");
 }
 
+#[test]
+fn the_figures_in_the_readme_are_those_that_the_bench_saved() {
+    let saved = fs::read_to_string(Path::new(ROOT).join("benches/overhead.json")).unwrap();
+    let saved: serde_json::Value = serde_json::from_str(&saved).unwrap();
+    let starts = saved["tables"][0]["cases"].as_array().unwrap();
+    let row = |case: &serde_json::Value| {
+        let figure = |key: &str| case[key].as_f64().unwrap();
+        let quartile = |which: usize| case["middle_half"][which].as_f64().unwrap();
+        format!(
+            "| {} | {:.0} us | {:.0} to {:.0} us | {:.2} | {:.2} |",
+            case["name"].as_str().unwrap(),
+            figure("overhead"),
+            quartile(0),
+            quartile(1),
+            figure("to_floor"),
+            figure("to_flock"),
+        )
+    };
+    // The first is the bare command, which all are less by.
+    let rows: Vec<_> = starts.iter().skip(1).map(row).collect();
+    let section = readme_section("Measured");
+    let listed = section.lines().filter(|line| line.contains(" us | "));
+    assert_eq!(listed.collect::<Vec<_>>(), rows);
+    let rounds = format!("{} rounds", saved["rounds"]);
+    assert!(section.contains(&rounds), "{rounds}");
+}
+
 /// Runs a line of the documents in a folder of its own, with a parser that tells its PID.
 #[track_caller]
 fn runs_the_job(line: &str) {
