@@ -8,11 +8,12 @@ mod words;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
+use crate::asked::{AS_NOBODY, binary_for_all};
 use crate::combinations;
-use crate::crontab::Table;
+use crate::crontab::{HEADER, Table};
 use crate::documents::read::{MAN, readme_section};
 use crate::harness::{NONOVERLAP, Run, nonoverlap};
 
@@ -476,4 +477,33 @@ fn installs(line: &str, entry: &str) {
         seen(&table),
         here(entry).as_bytes().escape_ascii().to_string()
     );
+}
+
+#[test]
+fn an_ordinary_user_has_a_crontab_of_their_own() {
+    let Some(table) = Table::real() else {
+        return;
+    };
+    let program = binary_for_all(&table.scene);
+    let as_nobody = |arguments: &[&str]| {
+        let mut command = table.command(AS_NOBODY[0]);
+        command.args(&AS_NOBODY[1..]).arg(&program).args(arguments);
+        command.run().expect(0, "", "");
+        let spool = fs::read(table.scene.path("spool/nobody")).unwrap();
+        String::from_utf8(spool).unwrap()
+    };
+    let log = table.scene.path("of-nobody");
+    fs::create_dir(&log).unwrap();
+    fs::set_permissions(&log, fs::Permissions::from_mode(0o777)).unwrap();
+    let log = log.join("new/log");
+    let log = log.to_str().unwrap();
+    let installed = as_nobody(&["--install", "@daily", "--log", log, "/l", "true"]);
+    assert!(
+        installed.contains(&format!(" --log {log} /l ")),
+        "{installed}"
+    );
+    assert!(Path::new(log).parent().unwrap().is_dir());
+    let uninstalled = as_nobody(&["--uninstall", "/l"]);
+    assert_eq!(uninstalled.lines().count(), HEADER.lines().count());
+    assert_eq!(table.text(), None, "it is root's");
 }

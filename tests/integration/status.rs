@@ -31,10 +31,10 @@ fn no_other_option_goes_together_with_it() {
         if together.contains(&&*name) || not_asked.contains(&&*name) {
             continue;
         }
-        let words = if takes_value {
-            vec![&*name, "5"]
-        } else {
-            vec![&*name]
+        let words = match (takes_value, &*name) {
+            (true, "--install") => vec![&*name, "@daily"],
+            (true, _) => vec![&*name, "5"],
+            (false, _) => vec![&*name],
         };
         for before in [true, false] {
             let mut command = nonoverlap(if before { &words[..] } else { &[] });

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use super::{Table, find};
 use crate::fuzz::Dice;
-use crate::harness::{NONOVERLAP, Run};
+use crate::harness::{NONOVERLAP, Run, has_tool};
 
 /// What cron gives sh of a command, or nothing where it would cut it and give sh something to read.
 /// Debian's cron takes a backslash away only before `%`; FreeBSD's and macOS' also before another one
@@ -131,6 +131,20 @@ fn a_command_line_for_the_shell_arrives_whole() {
             .run()
             .expect(7, "it'z \\ 50%\n", "");
     }
+}
+
+#[test]
+fn dash_stays_beside_the_run_and_says_that_it_was_killed() {
+    if !has_tool("dash", "a line that dash reads") {
+        return;
+    }
+    let table = Table::stand_in();
+    let install = ["--dry-run", "--install", "@daily", "l", "sh", "-c"];
+    let shown = table.nonoverlap(install).arg("kill -9 $$").run().stdout();
+    let line = shown.lines().last().unwrap();
+    let mut dash = Command::new("dash");
+    dash.args(["-c", line.strip_prefix("@daily ").unwrap()]);
+    dash.run().expect(128 + libc::SIGKILL, "", "Killed\n");
 }
 
 #[test]
