@@ -94,8 +94,10 @@ fn check(request: Request, line: &[CString]) {
     let is_of_line = |it: &CStr| line.iter().any(|word| ptr::eq(word.as_ptr(), it.as_ptr()));
     match request {
         Request::Run(run) | Request::Install(Install { run, .. }) => {
-            if let Place::File(path) = run.place {
-                assert!(is_of_line(path), "{line:?}");
+            // What is executed stands right behind what is locked.
+            if let (Place::File(path), Command::Words(_, words)) = (run.place, run.command) {
+                let place = line.len() - words.count() - 1;
+                assert!(ptr::eq(path.as_ptr(), line[place].as_ptr()), "{line:?}");
             }
             match run.command {
                 Command::Line(text) => assert!(is_of_line(text), "{line:?}"),
