@@ -98,6 +98,7 @@ fn check(request: Request, line: &[CString]) {
             if let (Place::File(path), Command::Words(_, words)) = (run.place, run.command) {
                 let place = line.len() - words.count() - 1;
                 assert!(ptr::eq(path.as_ptr(), line[place].as_ptr()), "{line:?}");
+                assert!(are_options(&line[1..place]), "{line:?}");
             }
             match run.command {
                 Command::Line(text) => assert!(is_of_line(text), "{line:?}"),
@@ -118,4 +119,11 @@ fn check(request: Request, line: &[CString]) {
         Request::Uninstall(path, _) => assert!(is_of_line(path), "{line:?}"),
         Request::Show(_) | Request::Unlock(..) | Request::Lock(..) => {}
     }
+}
+
+/// Whether these can all be options and their values: a word without a dash stands behind one with.
+fn are_options(words: &[CString]) -> bool {
+    let is_plain = |word: &CString| !word.as_bytes().starts_with(b"-");
+    let follows_no_option = |pair: &[CString]| is_plain(&pair[0]) && is_plain(&pair[1]);
+    !words.first().is_some_and(is_plain) && !words.windows(2).any(follows_no_option)
 }
