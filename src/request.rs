@@ -341,8 +341,7 @@ fn shell(name: &OsStr) -> Result<Shell, Error> {
     }
 }
 
-/// How many words options and the lock file can reach at the most, so that a long command line is
-/// not copied.
+/// How many words options can reach at the most, so that a long command line is not copied.
 ///
 /// Where two words in a row have no dash in front, options have ended by the second: the first is
 /// either an option's argument, and then the second is the lock file, or it is itself the lock file
@@ -352,7 +351,7 @@ fn reach_of_options(given: Words) -> usize {
     for (index, word) in given.iter().enumerate() {
         let plain = !word.to_bytes().starts_with(b"-");
         if plain && last_was_plain {
-            return index + 1;
+            return index;
         }
         last_was_plain = plain;
     }
