@@ -193,7 +193,7 @@ fn line(asked: &Install, here: &Here, lock: &Path) -> Result<Vec<u8>, Error> {
 /// Cron takes the backslash before a `%` away, whatever the quotes, and makes a newline of a `%`
 /// that has none; some crons make one backslash of two. So a backslash of the word's own is kept
 /// apart from what comes behind it by quotes that end and begin again.
-fn quoted(word: &OsStr) -> Vec<u8> {
+pub fn quoted(word: &OsStr) -> Vec<u8> {
     let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-+./:,@=".contains(byte);
     let word = word.as_bytes();
     if !word.is_empty() && word.iter().all(is_plain) {
@@ -214,7 +214,7 @@ fn quoted(word: &OsStr) -> Vec<u8> {
 
 /// A crontab in which the entry of this lock file is this line, or is no more. Nothing where there is
 /// neither an entry nor a line.
-fn edit(crontab: &[u8], lock: &Path, line: Option<&[u8]>) -> Option<Vec<u8>> {
+pub fn edit(crontab: &[u8], lock: &Path, line: Option<&[u8]>) -> Option<Vec<u8>> {
     let mut mark = MARK.to_vec();
     mark.extend(lock.as_os_str().as_bytes());
     mark.push(b'\n');

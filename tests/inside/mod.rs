@@ -13,6 +13,7 @@
 )]
 
 mod command_line;
+mod crontab;
 mod dice;
 mod memory;
 mod record;
