@@ -24,8 +24,8 @@ pub fn double(text: &CStr) -> Option<f64> {
     let mut end = ptr::null_mut();
     // SAFETY: the text ends with a NUL, and `end` is a place for a pointer into it.
     let number = unsafe { libc::strtod(text.as_ptr(), &raw mut end) };
-    let is_all = end.cast_const() == text.to_bytes_with_nul().last()? as *const u8 as *const c_char;
-    (is_all && !text.is_empty()).then_some(number)
+    let rest = end.addr().wrapping_sub(text.as_ptr().addr());
+    (!text.is_empty() && rest == text.count_bytes()).then_some(number)
 }
 
 /// Miri has no strtod(3).
