@@ -141,12 +141,16 @@ impl Survey {
         let nothing = Seen::default();
         let seen = self.locks.get(&name.inode).unwrap_or(&nothing);
         let mut holders = seen.holders_of(&name);
-        let is_open = |pid: &u32| !self.closed.contains(pid);
-        let takers = seen.takers.iter().copied().filter(is_open);
         // A survey takes its time, and the lock may have gone from one to another meanwhile.
-        if holders.len() > 1 || holders.first() != writer.as_ref() {
+        let mut doubtful: Vec<u32> = match &holders[..] {
+            [] => seen.takers.clone(),
+            [_] => Vec::new(),
+            several => several.to_vec(),
+        };
+        doubtful.extend(writer.filter(|pid| !holders.contains(pid)));
+        if !doubtful.is_empty() {
             let mut now = Survey::default();
-            for pid in holders.iter().copied().chain(takers).chain(writer) {
+            for pid in doubtful {
                 now.read_process(pid, &Path::new("/proc").join(pid.to_string()));
             }
             let still = now
