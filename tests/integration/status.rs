@@ -114,7 +114,8 @@ fn of_several_files_one_that_cannot_be_told_counts_most_and_then_one_that_is_hel
         (&[u, f, h, h], CANNOT_TELL),
     ];
     for (paths, code) in cases {
-        status(paths).expect(code, &status(paths).stdout(), "");
+        let text = status(paths);
+        assert_eq!((text.code(), &*text.stderr()), (Some(code), ""), "{text:?}");
         nonoverlap(["--status", "--quiet"])
             .args(paths)
             .run()
@@ -122,7 +123,7 @@ fn of_several_files_one_that_cannot_be_told_counts_most_and_then_one_that_is_hel
         let json = nonoverlap(["--json", "--status"]).args(paths).run();
         assert_eq!(json.code(), Some(code), "{json:?}");
         // A line each, in the order of asking.
-        for said in [status(paths).stdout(), json.stdout()] {
+        for said in [text.stdout(), json.stdout()] {
             let shown = |(line, path): (&str, &&PathBuf)| line.contains(&*path.to_string_lossy());
             assert_eq!(said.lines().count(), paths.len(), "{said}");
             assert!(said.lines().zip(paths).all(shown), "{said}");
