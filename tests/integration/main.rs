@@ -78,6 +78,7 @@ mod probe;
 mod queue;
 #[cfg(target_os = "linux")]
 mod ranges;
+mod recipes;
 mod record;
 #[cfg(target_os = "linux")] // strace is.
 mod reopening;
