@@ -15,8 +15,9 @@ use std::process::Command;
 
 use crate::harness::{Holder, NONOVERLAP, Run, Scene, left_out, nonoverlap, quoted, record_of};
 use read::{
-    CHANGELOG, Help, MAN, README, ROOT, between, bullets, first_cells, first_screen_line, flock,
-    items, links, man_page, man_section, mandoc, names_in, plain, readme_section, source_files,
+    CHANGELOG, Help, MAN, README, ROOT, between, bullets, codes, first_cells, first_screen_line,
+    flock, items, links, man_page, man_section, mandoc, names_in, plain, readme_section,
+    source_files,
 };
 
 #[test]
@@ -254,15 +255,85 @@ const MESSAGES: [(&str, &str, &str, &str); 6] = [
 #[test]
 fn the_scripts_in_the_man_page_run() {
     let scripts: Vec<_> = MAN.split(".Bd -literal -offset indent\n").skip(1).collect();
-    assert_eq!(scripts.len(), 2);
+    assert_eq!(scripts.len(), 1);
     for rest in scripts {
         let text = rest.split(".Ed\n").next().unwrap();
         let scene = Scene::new();
-        let script = scene.script("script", text);
+        scene.script("script", text);
         in_folder(&scene, "exec sh ./script")
             .run()
             .expect(0, "one at a time\n", "");
-        assert_eq!(fs::read_to_string(script).unwrap(), text);
+    }
+}
+
+/// The tests run those of the README.
+#[test]
+fn the_recipes_in_the_man_page_are_those_of_the_readme() {
+    for (recipe, language) in [
+        ("systemd", "ini"),
+        ("launchd", "xml"),
+        ("A script that wraps itself", "sh"),
+    ] {
+        let (count, mut seen) = (if recipe == "systemd" { 2 } else { 1 }, 0);
+        for code in codes(recipe, language) {
+            assert!(!code.contains('\\') && !code.starts_with(['.', '\'']));
+            assert!(MAN.contains(&format!("-compact\n{code}.Ed\n")), "{code}");
+            seen += 1;
+        }
+        assert_eq!(seen, count, "{recipe}");
+    }
+}
+
+const TEST: &str = ".\\\" test: ";
+
+#[test]
+fn the_tests_that_the_man_page_names_exist() {
+    let named: BTreeSet<_> = MAN
+        .lines()
+        .filter_map(|line| line.strip_prefix(TEST))
+        .collect();
+    assert!(named.len() > 100, "{named:?}");
+    for name in named {
+        let (family, test) = name.rsplit_once("::").unwrap();
+        let file = format!("tests/integration/{}.rs", family.replace("::", "/"));
+        let source = fs::read_to_string(Path::new(ROOT).join(file)).unwrap_or_default();
+        let head = format!("fn {test}() {{");
+        let first = |rest: &str| {
+            rest.lines()
+                .map(str::trim)
+                .find(|line| line.starts_with("fn "))
+                == Some(&head)
+        };
+        let exists = source.split("#[test]\n").skip(1).any(first);
+        assert!(exists, "{name}");
+    }
+}
+
+#[test]
+fn each_option_status_variable_file_and_caveat_of_the_man_page_names_its_tests() {
+    for (name, start, least) in [
+        ("OPTIONS", ".It ", 28),
+        ("EXIT STATUS", ".It ", 9),
+        ("ENVIRONMENT", ".It ", 5),
+        ("FILES", ".It ", 2),
+        ("CAVEATS", ".Ss ", 9),
+    ] {
+        let section = format!("\n{}", man_section(name));
+        let start = format!("\n{start}");
+        let items: Vec<_> = section.split(&start).skip(1).collect();
+        assert!(items.len() >= least, "{name}");
+        for item in items {
+            assert!(item.contains(TEST), "{name}: {item}");
+        }
+    }
+    for name in [
+        "DESCRIPTION",
+        "STATUS",
+        "PID RECORD",
+        "CRONTAB",
+        "SECURITY CONSIDERATIONS",
+    ] {
+        assert!(man_section(name).contains(TEST), "{name}");
     }
 }
 

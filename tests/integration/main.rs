@@ -20,6 +20,7 @@ mod harness;
 mod alarm;
 mod asked;
 mod budget;
+mod caveats;
 #[cfg(target_os = "linux")] // It looks at locks through /proc.
 mod close_really;
 mod combinations;

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::crontab::{Table, path_with};
-use crate::documents::read::{between, readme_section};
+use crate::documents::read::{between, codes, readme_section};
 use crate::harness::{Holder, NONOVERLAP, Run, Scene, Waiter, eventually, has_tool, kill, quoted};
 
 #[test]
@@ -321,20 +321,10 @@ impl Home {
     }
 }
 
-/// A block of code in a recipe: the first, the second … of this language.
+/// A block of code in a recipe: the first, the second … in this language.
 #[track_caller]
 fn code(recipe: &str, language: &str, number: usize) -> &'static str {
-    let recipes = readme_section("Recipes");
-    let (_, section) = recipes
-        .split_once(&format!("\n### {recipe}\n"))
-        .unwrap_or_else(|| panic!("no such recipe: {recipe}"));
-    let section = section.split("\n### ").next().unwrap();
-    let start = format!("```{language}\n");
-    let mut blocks = section.split(&start).skip(1 + number);
-    let block = blocks
-        .next()
-        .unwrap_or_else(|| panic!("no such code: {recipe}"));
-    between(block, "", "```")
+    codes(recipe, language)[number]
 }
 
 /// The command in a line of a crontab with five fields, if it is one.

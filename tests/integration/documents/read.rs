@@ -69,8 +69,12 @@ pub fn flock(scene: &Scene) -> PathBuf {
     link
 }
 
+#[track_caller]
 pub fn man_section(name: &str) -> &'static str {
-    between(MAN, &format!("\n.Sh {name}\n"), "\n.Sh ")
+    let (_, section) = MAN
+        .split_once(&format!("\n.Sh {name}\n"))
+        .unwrap_or_else(|| panic!("no section {name}"));
+    section.split("\n.Sh ").next().unwrap()
 }
 
 pub fn readme_section(name: &str) -> &'static str {
@@ -109,6 +113,18 @@ pub fn plain(line: &str) -> String {
         }
     }
     text
+}
+
+/// The blocks of code in this language in one of the README's recipes.
+#[track_caller]
+pub fn codes(recipe: &str, language: &str) -> Vec<&'static str> {
+    let (_, section) = readme_section("Recipes")
+        .split_once(&format!("\n### {recipe}\n"))
+        .unwrap_or_else(|| panic!("no such recipe: {recipe}"));
+    let section = section.split("\n### ").next().unwrap();
+    let start = format!("```{language}\n");
+    let blocks = section.split(&start).skip(1);
+    blocks.map(|block| between(block, "", "```")).collect()
 }
 
 /// The first cells of a table's rows, without the head.

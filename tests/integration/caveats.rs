@@ -1,0 +1,65 @@
+//! Caveats of the man page that belong to no other family: which programs keep the lock for what they
+//! start and which do not, and whom the lock does not keep out.
+
+// Descriptors are seen through /proc.
+#![cfg(target_os = "linux")]
+
+use std::fs;
+
+use crate::harness::{Holder, Run, Scene, has_tool, is_root, nonoverlap};
+
+/// Tells the open files of the process.
+const OPEN_FILES: &str = "ls -l /proc/$$/fd; :";
+
+/// What starts another program, and keeps the descriptor for it.
+#[rustfmt::skip] // A row a line is how a table is read.
+const KEEPERS: &[&[&str]] = &[
+    &["dash", "-c", OPEN_FILES],
+    &["bash", "-c", OPEN_FILES],
+    &["zsh", "-fc", OPEN_FILES],
+    &["ksh", "-c", OPEN_FILES],
+    &["env", "sh", "-c", OPEN_FILES],
+    &["nice", "sh", "-c", OPEN_FILES],
+    &["nohup", "sh", "-c", OPEN_FILES],
+    &["setsid", "-w", "sh", "-c", OPEN_FILES],
+    &["timeout", "60", "sh", "-c", OPEN_FILES],
+    &["setpriv", "--no-new-privs", "sh", "-c", OPEN_FILES],
+    &["perl", "-e", "system @ARGV", "sh", "-c", OPEN_FILES],
+    &["python3", "-c", "import os, sys; os.system(sys.argv[1])", OPEN_FILES],
+];
+
+#[test]
+fn what_these_programs_start_holds_the_lock() {
+    let su: &[&str] = &["su", "-c", OPEN_FILES];
+    for command in KEEPERS.iter().chain(is_root().then_some(&su)) {
+        if has_tool(command[0], "a program that keeps the lock") {
+            assert!(is_kept_by(command), "{command:?}");
+        }
+    }
+}
+
+#[test]
+fn what_pythons_subprocess_starts_does_not_hold_the_lock() {
+    const RUN: &str = "import subprocess, sys; subprocess.run(sys.argv[1:], check=True)";
+    if has_tool("python3", "subprocess of Python") {
+        let command = ["python3", "-c", RUN, "sh", "-c", OPEN_FILES];
+        assert!(!is_kept_by(&command));
+    }
+}
+
+/// Whether the program that tells its open files has the lock file open.
+fn is_kept_by(command: &[&str]) -> bool {
+    let scene = Scene::new();
+    let ended = nonoverlap([scene.lock()]).args(command).run();
+    assert_eq!(ended.code(), Some(0), "{ended:?}");
+    assert!(ended.stdout().contains(" 0 -> "), "{ended:?}");
+    ended.stdout().contains(scene.lock().to_str().unwrap())
+}
+
+#[test]
+fn who_does_not_ask_for_the_lock_reads_and_writes_the_file_as_ever() {
+    let scene = Scene::new();
+    let _holder = Holder::of([scene.lock()]);
+    fs::write(scene.lock(), "from somebody").unwrap();
+    assert_eq!(fs::read(scene.lock()).unwrap(), b"from somebody");
+}
