@@ -2,8 +2,8 @@
 //!
 //! The PID in ten columns, right-aligned with blanks, and a newline: the HDB UUCP form that the
 //! Filesystem Hierarchy Standard (3.0, section 5.9) prescribes for lock files. The width is fixed,
-//! so a record replaces another in one pwrite(2), and no reader ever sees half of one. No system has
-//! PIDs that are longer: Linux up to 4194304 (proc(5), pid_max), macOS and FreeBSD up to 99999 (PID_MAX).
+//! so a record replaces another in one pwrite(2), and no reader ever sees half of one. No
+//! system has longer PIDs: Linux up to 4194304 (proc(5), pid_max), macOS and FreeBSD up to 99999 (PID_MAX).
 
 use std::os::fd::AsFd;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -1,5 +1,5 @@
 //! The interval timer of the process, which rings SIGALRM and survives exec (setitimer(2) of Linux,
-//! execve(2) of FreeBSD and NetBSD; in XNU it is kept with the process, which exec leaves as it is).
+//! execve(2) of FreeBSD and NetBSD; XNU keeps it with the process, which exec leaves as it is).
 
 use std::mem::MaybeUninit;
 use std::ptr;

@@ -1,8 +1,8 @@
 //! The process that holds a lock for as long as another process lives: two forks and a kqueue. Only
 //! type-checked and linked for macOS, never run.
 //!
-//! NOTE_EXIT may be asked for of any process, not only of a child (kqueue(2)), and a process that is
-//! gone already is ESRCH. It comes when no instruction of the process is executed any more and its
+//! NOTE_EXIT may be asked for of any process, not only of a child (kqueue(2)), and a process that
+//! is gone already is ESRCH. It comes when no instruction of the process is executed any more and its
 //! descriptors are closed: on FreeBSD before the parent is told (exit1 in sys/kern/kern_exit.c), on
 //! macOS even before the process can be waited for (proc_exit in bsd/kern/kern_exit.c).
 
