@@ -25,6 +25,7 @@ mod caveats;
 mod close_really;
 mod combinations;
 mod command;
+mod compared;
 mod completions;
 #[cfg(target_os = "linux")] // Elsewhere holders are not named.
 mod conflict;
