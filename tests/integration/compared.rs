@@ -114,13 +114,20 @@ fn deleted(tool: &Tool) -> String {
 fn keeps_out_flock(tool: &Tool) -> String {
     let scene = Scene::new();
     let _job = Job::start(&scene, tool, JOB);
-    let flock = Command::new("flock").arg("-n").arg(scene.lock()).arg("true").run();
+    let flock = Command::new("flock")
+        .arg("-n")
+        .arg(scene.lock())
+        .arg("true")
+        .run();
     yes(flock.code() == Some(1))
 }
 
 fn shares(tool: &Tool) -> String {
     let scene = Scene::new();
-    let sharing = Tool { words: tool.shared, ..*tool };
+    let sharing = Tool {
+        words: tool.shared,
+        ..*tool
+    };
     if tool.shared.is_empty() {
         return yes(false);
     }
@@ -136,10 +143,16 @@ fn locks_a_folder(tool: &Tool) -> String {
 
 fn locks_a_fifo(tool: &Tool) -> String {
     let scene = Scene::new();
-    Command::new("mkfifo").arg(scene.lock()).run().expect(0, "", "");
+    Command::new("mkfifo")
+        .arg(scene.lock())
+        .run()
+        .expect(0, "", "");
     let mut words = vec!["0.5", tool.words[0]];
     words.extend(&tool.words[1..]);
-    let timed = Tool { words: &["timeout"], ..*tool };
+    let timed = Tool {
+        words: &["timeout"],
+        ..*tool
+    };
     // 124 is timeout's own. Nothing tells that a program will hang for ever.
     let mut command = Command::new(timed.words[0]);
     let ended = command.args(words).arg(scene.lock()).arg("true").run();
@@ -191,7 +204,10 @@ fn run(scene: &Scene, tool: &Tool, command: &[&str]) -> Option<i32> {
 
 fn started_by(scene: &Scene, tool: &Tool, command: &[&str]) -> Command {
     let mut started = Command::new(tool.words[0]);
-    started.args(&tool.words[1..]).arg(scene.lock()).args(command);
+    started
+        .args(&tool.words[1..])
+        .arg(scene.lock())
+        .args(command);
     started.current_dir(scene.path(""));
     started
 }
@@ -220,7 +236,10 @@ impl Job {
         let mut pid = String::new();
         stdout.read_line(&mut pid).unwrap();
         Job {
-            pid: pid.trim().parse().unwrap_or_else(|_| panic!("{command:?}: {pid}")),
+            pid: pid
+                .trim()
+                .parse()
+                .unwrap_or_else(|_| panic!("{command:?}: {pid}")),
             child,
             _stdin: stdin,
             _stdout: stdout,

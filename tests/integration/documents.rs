@@ -266,6 +266,17 @@ fn the_scripts_in_the_man_page_run() {
     }
 }
 
+#[test]
+fn the_worker_in_the_man_page_gets_the_number_of_its_slot() {
+    let start = "nonoverlap -j 4 ";
+    let mut lines = MAN.lines().filter_map(|line| line.strip_prefix(".Dl "));
+    let line = lines.find(|line| line.starts_with(start)).unwrap();
+    let scene = Scene::new();
+    scene.script("worker", "#!/bin/sh\necho \"number $1\"\n");
+    let line = line.replace("/tmp/", &quoted(&scene.path("")));
+    in_folder(&scene, &line).run().expect(0, "number 1\n", "");
+}
+
 /// The tests run those of the README.
 #[test]
 fn the_recipes_in_the_man_page_are_those_of_the_readme() {

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::crontab::{Table, path_with};
-use crate::documents::read::{between, codes, readme_section};
+use crate::documents::read::{codes, readme_section};
 use crate::harness::{Holder, NONOVERLAP, Run, Scene, Waiter, eventually, has_tool, kill, quoted};
 
 #[test]
@@ -52,6 +52,8 @@ fn the_crontab_is_one_and_its_lines_run_skip_wait_and_log() {
 #[cfg(target_os = "linux")]
 #[test]
 fn systemd_finds_no_fault_with_the_units_and_the_service_starts_the_parser() {
+    use crate::documents::read::between;
+
     if !has_tool("systemd-analyze", "the systemd units") || !has_tool("python3", "the same") {
         return;
     }
