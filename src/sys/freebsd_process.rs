@@ -4,27 +4,12 @@
 use std::mem::MaybeUninit;
 use std::os::fd::BorrowedFd;
 use std::slice;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use libc::c_int;
 
-use super::sysctl::sysctl;
-
-/// A process, as far as anybody may know it.
-pub struct Process {
-    /// Its parent.
-    pub parent: u32,
-    /// It has ended, or is about to.
-    pub has_ended: bool,
-    /// It is stopped.
-    pub is_stopped: bool,
-    /// It is the guardian of a lock: unknown, so not said.
-    pub is_guardian: bool,
-    /// It is a process of the kernel's own, and so no command of anybody's.
-    pub is_kernels: bool,
-    /// When it started.
-    pub started: Option<SystemTime>,
-}
+use super::facts::{Identity, Process};
+use super::sysctl::{room_for_arguments, sysctl};
 
 /// A process of the kernel's own (sys/proc.h, P_KPROC).
 const KERNELS: libc::c_long = 0x4;
@@ -43,9 +28,9 @@ pub fn process(pid: u32) -> Option<Process> {
         has_ended: info.ki_stat == libc::SZOMB
             || info.ki_flag & libc::c_long::from(libc::P_WEXIT) != 0,
         is_stopped: info.ki_stat == libc::SSTOP,
-        is_guardian: false,
         is_kernels: info.ki_flag & KERNELS != 0,
         started: UNIX_EPOCH.checked_add(start),
+        ..Process::default()
     })
 }
 
@@ -63,15 +48,6 @@ fn info(pid: u32) -> Option<libc::kinfo_proc> {
     (written == size && info.ki_structsize as usize == size).then_some(info)
 }
 
-/// Whose a process is, and what it is called at home.
-#[derive(Default)]
-pub struct Identity {
-    /// The effective user ID.
-    pub user: Option<u32>,
-    /// Its PID in its own PID namespace: there are none here.
-    pub inner_pid: Option<u32>,
-}
-
 /// Looks up whose a process is; nothing is known of one that is gone.
 pub fn identity(pid: u32) -> Identity {
     Identity {
@@ -84,9 +60,7 @@ pub fn identity(pid: u32) -> Identity {
 /// read.
 pub fn command_line(pid: u32) -> Option<Vec<u8>> {
     let pid = c_int::try_from(pid).ok()?;
-    let mut most = [0; size_of::<c_int>()];
-    sysctl(&mut [libc::CTL_KERN, libc::KERN_ARGMAX], &mut most)?;
-    let mut place = vec![0; usize::try_from(c_int::from_ne_bytes(most)).ok()?];
+    let mut place = room_for_arguments()?;
     let name = &mut [libc::CTL_KERN, libc::KERN_PROC, libc::KERN_PROC_ARGS, pid];
     let line = sysctl(name, &mut place)?;
     let line = line.strip_suffix(b"\0").unwrap_or(line);

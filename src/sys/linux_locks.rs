@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
+use super::facts::{Sight, State};
 use super::mounts::{Inode, Mount, Named, info_of, mount_of, mount_seen_by, mounts_of, name_of};
 use super::process::knows_every_pid;
 
@@ -73,30 +74,6 @@ impl Seen {
         }
         holders
     }
-}
-
-/// What is to be seen of the locks on one file.
-pub struct Sight {
-    /// Whether there is a lock, whoever has it.
-    pub state: State,
-    /// Processes that have a descriptor with a lock.
-    pub holders: Vec<u32>,
-    /// Processes that the kernel says took a lock, and that may not be looked into. They live, but
-    /// need not have it any more.
-    pub takers: Vec<u32>,
-    /// How many wait, where that can be known.
-    pub waiters: Option<usize>,
-}
-
-/// Whether a file is locked.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// It is.
-    Locked,
-    /// It is not.
-    Free,
-    /// That cannot be told, for this reason.
-    Unknown(&'static str),
 }
 
 impl Survey {

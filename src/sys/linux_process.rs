@@ -3,23 +3,8 @@
 use std::fs;
 use std::time::{Duration, SystemTime};
 
+use super::facts::{Identity, Process};
 use super::guardian::GUARDIAN;
-
-/// A process, as far as anybody may know it.
-pub struct Process {
-    /// Its parent.
-    pub parent: u32,
-    /// It has ended, or is about to: its descriptors are closed before it can be waited for.
-    pub has_ended: bool,
-    /// It is stopped, by a signal or a debugger.
-    pub is_stopped: bool,
-    /// It is the guardian of a lock, and its parent the command.
-    pub is_guardian: bool,
-    /// It is a thread of the kernel's own, and so no command of anybody's.
-    pub is_kernels: bool,
-    /// When it started, to within a hundredth of a second.
-    pub started: Option<SystemTime>,
-}
 
 /// In a process's flags, from the first moment of its end on (the kernel's sched.h).
 const PF_EXITING: u64 = 0x4;
@@ -53,15 +38,6 @@ pub fn process(pid: u32) -> Option<Process> {
         is_kernels: flags & PF_KTHREAD != 0,
         started: SystemTime::now().checked_sub(uptime.saturating_sub(since_boot)),
     })
-}
-
-/// Whose a process is, and what it is called at home.
-#[derive(Default)]
-pub struct Identity {
-    /// The effective user ID.
-    pub user: Option<u32>,
-    /// Its PID in its own PID namespace, if that is not ours.
-    pub inner_pid: Option<u32>,
 }
 
 /// Looks up whose a process is; nothing is known of one that is gone.

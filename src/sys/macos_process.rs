@@ -3,27 +3,12 @@
 
 use std::mem::MaybeUninit;
 use std::os::fd::BorrowedFd;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use libc::{c_int, c_void};
 
-use super::sysctl::sysctl;
-
-/// A process, as far as anybody may know it.
-pub struct Process {
-    /// Its parent.
-    pub parent: u32,
-    /// It has ended, or is about to.
-    pub has_ended: bool,
-    /// It is stopped.
-    pub is_stopped: bool,
-    /// It is the guardian of a lock: unknown, so not said.
-    pub is_guardian: bool,
-    /// It is a thread of the kernel's own, which has no PID here.
-    pub is_kernels: bool,
-    /// When it started.
-    pub started: Option<SystemTime>,
-}
+use super::facts::{Identity, Process};
+use super::sysctl::{room_for_arguments, sysctl};
 
 /// It is working on its end (XNU's bsd/sys/proc_info.h, PROC_FLAG_INEXIT).
 const IN_EXIT: u32 = 0x4;
@@ -41,9 +26,8 @@ pub fn process(pid: u32) -> Option<Process> {
         parent: info.pbi_ppid,
         has_ended: info.pbi_status == libc::SZOMB || info.pbi_flags & IN_EXIT != 0,
         is_stopped: info.pbi_status == libc::SSTOP,
-        is_guardian: false,
-        is_kernels: false,
         started: UNIX_EPOCH.checked_add(start),
+        ..Process::default()
     })
 }
 
@@ -56,15 +40,6 @@ fn info(pid: u32) -> Option<libc::proc_bsdinfo> {
     let written = unsafe { libc::proc_pidinfo(pid, libc::PROC_PIDTBSDINFO, 0, place, size) };
     // SAFETY: zeroed at first, and integers throughout.
     (written == size).then(|| unsafe { info.assume_init() })
-}
-
-/// Whose a process is, and what it is called at home.
-#[derive(Default)]
-pub struct Identity {
-    /// The effective user ID.
-    pub user: Option<u32>,
-    /// Its PID in its own PID namespace: there are none here.
-    pub inner_pid: Option<u32>,
 }
 
 /// Looks up whose a process is; nothing is known of one that is gone.
@@ -82,9 +57,7 @@ pub fn identity(pid: u32) -> Identity {
 /// NUL behind it (XNU's bsd/kern/kern_sysctl.c, sysctl_procargsx).
 pub fn command_line(pid: u32) -> Option<Vec<u8>> {
     let pid = c_int::try_from(pid).ok()?;
-    let mut most = [0; size_of::<c_int>()];
-    sysctl(&mut [libc::CTL_KERN, libc::KERN_ARGMAX], &mut most)?;
-    let mut place = vec![0; usize::try_from(c_int::from_ne_bytes(most)).ok()?];
+    let mut place = room_for_arguments()?;
     let name = &mut [libc::CTL_KERN, libc::KERN_PROCARGS2, pid];
     let (count, rest) = sysctl(name, &mut place)?.split_first_chunk()?;
     let count = usize::try_from(c_int::from_ne_bytes(*count)).ok()?;

@@ -9,6 +9,7 @@ mod alarm;
 mod arena;
 mod clock;
 mod entry;
+mod facts;
 mod signals;
 mod unix;
 
@@ -70,10 +71,11 @@ pub use alarm::{AlarmState, alarm_state, ring_alarm};
 pub use bell::Bell;
 pub use clock::local_time;
 pub use entry::Words;
+pub use facts::{Sight, State};
 pub use guardian::start_guardian;
 #[cfg(not(target_os = "linux"))]
 pub use locks::path_of;
-pub use locks::{LOOK, Sight, State, Survey};
+pub use locks::{LOOK, Survey};
 #[cfg(target_os = "linux")]
 pub use mounts::path_of;
 pub use process::{command_line, identity, knows_every_pid, process};

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
+use super::facts::{Sight, State};
 use super::process::has_open;
 
 /// Opens a file to look at. A FIFO does not wait, and a terminal does not become ours.
@@ -19,30 +20,6 @@ pub const LOOK: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NO
 
 /// There is nothing to be read for all files at once.
 pub struct Survey;
-
-/// What is to be seen of the locks on one file.
-pub struct Sight {
-    /// Whether there is a lock, whoever has it.
-    pub state: State,
-    /// The process that says so, if the system confirms that it has the file open: it is locked, and
-    /// who else it is that has it cannot be known.
-    pub holders: Vec<u32>,
-    /// The process that the kernel says took it, if it was a record lock.
-    pub takers: Vec<u32>,
-    /// How many wait: unknown.
-    pub waiters: Option<usize>,
-}
-
-/// Whether a file is locked.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// It is.
-    Locked,
-    /// It is not.
-    Free,
-    /// That cannot be told, for this reason.
-    Unknown(&'static str),
-}
 
 impl Survey {
     /// There is nothing to read.

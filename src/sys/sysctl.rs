@@ -26,3 +26,10 @@ pub fn sysctl<'a>(name: &mut [c_int], place: &'a mut [u8]) -> Option<&'a [u8]> {
         place.get(..length)
     }
 }
+
+/// Room for the words of any command line, which are as long as this at the most.
+pub fn room_for_arguments() -> Option<Vec<u8>> {
+    let mut most = [0; size_of::<c_int>()];
+    sysctl(&mut [libc::CTL_KERN, libc::KERN_ARGMAX], &mut most)?;
+    Some(vec![0; usize::try_from(c_int::from_ne_bytes(most)).ok()?])
+}

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::harness::{Holder, NONOVERLAP, Run, Scene, eventually};
+use crate::harness::{Holder, NONOVERLAP, Run, Scene, eventually, is_root, left_out};
 
 /// Exit statuses of `--status`.
 pub const HELD: i32 = 0;
@@ -268,6 +268,17 @@ impl Realm {
         all.extend(words.into_iter().map(|word| word.as_ref().to_owned()));
         Asker { words: all }
     }
+}
+
+/// PIDs of its own, if we may make them.
+pub fn realm_of_processes() -> Option<(Scene, Realm)> {
+    if !is_root() {
+        left_out("a PID namespace", "needs root to make one");
+        return None;
+    }
+    let scene = Scene::new();
+    let realm = Realm::of_processes(&scene, "");
+    Some((scene, realm))
 }
 
 fn start(scene: &Scene, flags: &[&str], script: &str) -> Holder {

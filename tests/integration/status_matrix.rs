@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::asked::{
     AS_NOBODY, Asker, CANNOT_TELL, FREE, HELD, Realm, binary_for_all, child_of, inner_pid, list,
-    nobody, record, settled,
+    nobody, realm_of_processes, record, settled,
 };
 use crate::harness::{
     HOLD, Holder, NONOVERLAP, Run, Scene, eventually, is_root, kill, left_out, locks_on,
@@ -543,7 +543,7 @@ fn free_while_another_process_has_the_pid_of_the_last_run() {
 
 #[test]
 fn a_reused_pid_is_said_to_be_another_process() {
-    let Some((scene, realm)) = realm() else {
+    let Some((scene, realm)) = realm_of_processes() else {
         return;
     };
     let old = scene.file("lock", record_of(4321));
@@ -560,7 +560,7 @@ fn a_reused_pid_is_said_to_be_another_process() {
 
 #[test]
 fn held_inside_a_pid_namespace_by_a_child_after_the_takers_death() {
-    let Some((scene, realm)) = realm() else {
+    let Some((scene, realm)) = realm_of_processes() else {
         return;
     };
     let hold = r#"exec 9>"$0"; flock 9; echo held; exec cat >/dev/null"#;
@@ -609,17 +609,6 @@ fn without_proc_it_cannot_be_told() {
         let answer = realm.asker([NONOVERLAP]).ask(&scene.path("absent"));
         answer.expect(FREE, "free; there is no such file", &[("exists", "false")]);
     }
-}
-
-/// PIDs of its own, in which nothing else is started.
-fn realm() -> Option<(Scene, Realm)> {
-    if !is_root() {
-        left_out("a PID namespace", "needs root to make one");
-        return None;
-    }
-    let scene = Scene::new();
-    let realm = Realm::of_processes(&scene, "");
-    Some((scene, realm))
 }
 
 /// A shell of this PID in the realm, with this script, which has the path as `$0`.

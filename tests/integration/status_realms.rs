@@ -9,7 +9,7 @@ use std::process::Command;
 
 use crate::asked::{
     AS_NOBODY, Answer, Asker, CANNOT_TELL, FREE, HELD, Realm, binary_for_all, child_of, inner_pid,
-    list, record, settled,
+    list, realm_of_processes, record, settled,
 };
 use crate::harness::{HOLD, Holder, NONOVERLAP, Run, Scene, is_root, left_out, nonoverlap};
 
@@ -344,17 +344,6 @@ fn assert_table_differs_from_stat(path: &Path) {
         !lines.iter().any(|line| line.contains(&device)),
         "{device} in {lines:?}"
     );
-}
-
-/// PIDs of its own.
-fn realm_of_processes() -> Option<(Scene, Realm)> {
-    if !is_root() {
-        left_out("a PID namespace", "needs root to make one");
-        return None;
-    }
-    let scene = Scene::new();
-    let realm = Realm::of_processes(&scene, "");
-    Some((scene, realm))
 }
 
 /// Mounts of its own with this file system, if the kernel has it and the tool is there.

@@ -1,0 +1,54 @@
+//! What the files of the platforms tell, in the same words on each. What a platform cannot tell is
+//! said as unknown.
+
+use std::time::SystemTime;
+
+/// What is to be seen of the locks on one file.
+pub struct Sight {
+    /// Whether there is a lock, whoever has it.
+    pub state: State,
+    /// Processes that certainly have it.
+    pub holders: Vec<u32>,
+    /// Processes that the kernel says took a lock, and that may not be looked into. They live, but
+    /// need not have it any more.
+    pub takers: Vec<u32>,
+    /// How many wait, where that can be known.
+    pub waiters: Option<usize>,
+}
+
+/// Whether a file is locked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It is.
+    Locked,
+    /// It is not.
+    Free,
+    /// That cannot be told, for this reason.
+    Unknown(&'static str),
+}
+
+/// A process, as far as anybody may know it. Where a system does not tell, nothing is said.
+#[derive(Default)]
+pub struct Process {
+    /// Its parent; 0 where that is unknown.
+    pub parent: u32,
+    /// It has ended, or is about to: its descriptors are closed before it can be waited for.
+    pub has_ended: bool,
+    /// It is stopped, by a signal or a debugger.
+    pub is_stopped: bool,
+    /// It is the guardian of a lock, and its parent the command.
+    pub is_guardian: bool,
+    /// It is the kernel's own, and so no command of anybody's.
+    pub is_kernels: bool,
+    /// When it started, to within a hundredth of a second.
+    pub started: Option<SystemTime>,
+}
+
+/// Whose a process is, and what it is called at home.
+#[derive(Default)]
+pub struct Identity {
+    /// The effective user ID.
+    pub user: Option<u32>,
+    /// Its PID in its own PID namespace, if that is not ours.
+    pub inner_pid: Option<u32>,
+}
