@@ -31,13 +31,17 @@ pub fn process(pid: u32) -> Option<Process> {
     })
 }
 
+/// Those that have ended and were not waited for, too (XNU's bsd/kern/proc_info.c).
+const ZOMBIES: u64 = 1;
+
+/// It is told of one's own processes, and to root of all.
 fn info(pid: u32) -> Option<libc::proc_bsdinfo> {
     let pid = c_int::try_from(pid).ok()?;
     let mut info = MaybeUninit::<libc::proc_bsdinfo>::zeroed();
     let size = size_of::<libc::proc_bsdinfo>() as c_int;
     let place: *mut c_void = info.as_mut_ptr().cast();
     // SAFETY: the call writes at most `size` bytes to `place`, which has as many.
-    let written = unsafe { libc::proc_pidinfo(pid, libc::PROC_PIDTBSDINFO, 0, place, size) };
+    let written = unsafe { libc::proc_pidinfo(pid, libc::PROC_PIDTBSDINFO, ZOMBIES, place, size) };
     // SAFETY: zeroed at first, and integers throughout.
     (written == size).then(|| unsafe { info.assume_init() })
 }
