@@ -45,6 +45,9 @@ pub fn install(asked: &Install) -> Result<Outcome, Error> {
     let lock = here.lock_file(asked.run.place)?;
     let log = asked.run.log.as_deref();
     let log = log.map(|log| here.log(log)).transpose()?;
+    if log.as_ref() == Some(&lock) {
+        return Err(usage("--log takes another file than the lock file"));
+    }
     let line = line(asked, &here, &lock)?;
     let crontab = edit(&read()?, &lock, Some(&line)).unwrap_or_default();
     if asked.effect == Effect::Show {
@@ -378,16 +381,19 @@ fn said(output: &Output) -> Vec<u8> {
 /// Makes the folder of a log, and those on the way to it. Gives the ones that were not there.
 fn make_folder(log: &Path) -> Result<Vec<PathBuf>, Error> {
     let on_the_way = log.ancestors().skip(1);
-    let missing: Vec<_> = on_the_way.take_while(|path| !path.exists()).collect();
+    let missing: Vec<_> = on_the_way.take_while(|path| !path.is_dir()).collect();
     let mut made = Vec::new();
     for folder in missing.into_iter().rev() {
         match fs::create_dir(folder) {
             Ok(()) => made.push(folder.to_owned()),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(_) if folder.is_dir() => {}
             Err(error) => {
                 remove_folders(&made);
-                let log = log.as_os_str().to_owned();
-                return Err(Error::LogFolder(log, errno(&error)));
+                let reason = match errno(&error) {
+                    Errno::EXIST => Errno::NOTDIR,
+                    other => other,
+                };
+                return Err(Error::LogFolder(log.as_os_str().to_owned(), reason));
             }
         }
     }

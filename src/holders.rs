@@ -209,15 +209,16 @@ fn deleted(
         None => Some(open_to_look(path.parent()?).ok()?),
     };
     let beside = file.or(folder.as_ref().map(AsFd::as_fd))?;
-    let place = survey.deleted(&path, beside).next()?;
-    let file = open_to_look(place).ok()?;
-    // What it held when it was deleted, it still holds.
-    let content = fs::open(place, CAREFUL | OFlags::RDONLY, Mode::empty()).ok();
-    let finding = look(survey, file.as_fd(), content.and_then(record::read));
-    let is_held = matches!(finding.verdict, Ok(Verdict::Held(_)));
-    is_held.then_some(Finding {
-        deleted: true,
-        ..finding
+    survey.deleted(&path, beside).find_map(|place| {
+        let file = open_to_look(place).ok()?;
+        // What it held when it was deleted, it still holds.
+        let content = fs::open(place, CAREFUL | OFlags::RDONLY, Mode::empty()).ok();
+        let finding = look(survey, file.as_fd(), content.and_then(record::read));
+        let is_held = matches!(finding.verdict, Ok(Verdict::Held(_)));
+        is_held.then_some(Finding {
+            deleted: true,
+            ..finding
+        })
     })
 }
 
@@ -248,11 +249,14 @@ fn absolute(path: &CStr) -> Option<PathBuf> {
 }
 
 fn holding(sight: Sight, record: Option<&Record>) -> Holding {
-    let mut holders = sight.holders;
-    // A guardian holds it for its parent, which is the command.
-    for pid in &mut holders {
-        if let Some(guardian) = sys::process(*pid).filter(|process| process.is_guardian) {
-            *pid = guardian.parent;
+    let mut holders = Vec::new();
+    for pid in sight.holders {
+        // A guardian holds it for the command, which may hold it, too.
+        let pid = sys::process(pid)
+            .and_then(|process| process.ward)
+            .unwrap_or(pid);
+        if !holders.contains(&pid) {
+            holders.push(pid);
         }
     }
     // Started by a holder, we have its descriptor, too; but it is not us who are asked for, unless

@@ -34,7 +34,7 @@ pub struct Manner {
 /// How much to say.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Voice {
-    /// Errors only.
+    /// Errors and alarms only.
     Quiet,
     /// Errors, and a conflict where a person looks.
     Normal,
@@ -63,7 +63,7 @@ impl Manner {
         tells.then(Instant::now)
     }
 
-    /// Says it, if that much was asked for. A log is told of every start, and of every warning.
+    /// Says it, if that much was asked for. A log is told of every start, and of a process that let go.
     pub fn tell(self, log: Option<&Log>, notice: &Notice) {
         if let (Some(log), Notice::Starting(..) | Notice::LetGo(..)) = (log, notice) {
             log.line(notice);

@@ -132,7 +132,11 @@ impl Error {
             Error::Open(..) => 66,
             Error::Descriptor(..) | Error::Timer(..) | Error::Output(_) | Error::Print(_) => 71,
             Error::Guardian(..) | Error::MaxRuntime(_) => 71,
-            Error::Log(_, reason) if is_shortage(*reason) => 71,
+            Error::Log(_, reason) | Error::LogFolder(_, reason) | Error::Scratch(_, reason)
+                if is_shortage(*reason) =>
+            {
+                71
+            }
             Error::Make(..) | Error::Dangling(_) | Error::Log(..) => 73,
             Error::LogFolder(..) | Error::Scratch(..) => 73,
             Error::Here(_) | Error::NoEntry(_) => 66,

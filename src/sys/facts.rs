@@ -9,7 +9,7 @@ pub struct Sight {
     pub state: State,
     /// Processes that certainly have it.
     pub holders: Vec<u32>,
-    /// Processes that the kernel says took a lock, and that may not be looked into. They live, but
+    /// Processes that the kernel says took a lock, and that may not or cannot be looked into; they
     /// need not have it any more.
     pub takers: Vec<u32>,
     /// How many wait, where that can be known.
@@ -36,8 +36,8 @@ pub struct Process {
     pub has_ended: bool,
     /// It is stopped, by a signal or a debugger.
     pub is_stopped: bool,
-    /// It is the guardian of a lock, and its parent the command.
-    pub is_guardian: bool,
+    /// The command whose lock it holds, if it is a guardian and the command lives.
+    pub ward: Option<u32>,
     /// It is the kernel's own, and so no command of anybody's.
     pub is_kernels: bool,
     /// When it started, to within a hundredth of a second.

@@ -10,8 +10,8 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
@@ -23,19 +23,23 @@ use super::facts::{Sight, State};
 use super::mounts::{Inode, Mount, Named, info_of, mount_of, mount_seen_by, mounts_of, name_of};
 use super::process::knows_every_pid;
 
+pub use super::mounts::path_of;
+
 /// Opens a file to look at and for nothing else: no right to read it is needed, a device does not
 /// notice, and a FIFO does not wait.
 pub const LOOK: OFlags = OFlags::PATH;
 
 /// How often the table is read while it changes and not all descriptors can be looked into. A
-/// reading misses an entry if one before it goes away between two pieces; none has been seen to be
-/// missed by more than a few in a row.
+/// reading misses an entry if one before it goes away between two pieces.
 const READINGS: usize = 16;
 
 /// A table that is shorter was read in one piece, and so at one moment: the kernel gives as much as
 /// fits a page (its seq_file.c), which is 4,096 bytes at the least, and a line is far shorter than
 /// the rest.
 const ONE_PIECE: usize = 3800;
+
+/// More than a page of most processors: how much is asked for at first.
+const PIECE: usize = 8192;
 
 /// All locks of the system at about one moment.
 #[derive(Default)]
@@ -182,14 +186,18 @@ impl Survey {
 
     /// Notes what the table says, and returns it.
     fn read_table(&mut self) -> io::Result<Vec<u8>> {
-        let table = fs::read("/proc/locks")?;
-        let mut waiters: HashMap<Inode, usize> = HashMap::new();
+        let table = read_at_once("/proc/locks")?;
+        let mut waiters: HashMap<Inode, Vec<Option<u32>>> = HashMap::new();
         for line in String::from_utf8_lossy(&table).lines() {
             let Some(entry) = Entry::of(line) else {
                 continue;
             };
             if entry.waits {
-                *waiters.entry(entry.inode).or_default() += 1;
+                let waiters = waiters.entry(entry.inode).or_default();
+                // Where the table grew between two pieces, a line comes twice.
+                if entry.taker.is_none() || !waiters.contains(&entry.taker) {
+                    waiters.push(entry.taker);
+                }
                 continue;
             }
             let seen = self.locks.entry(entry.inode).or_default();
@@ -198,9 +206,9 @@ impl Survey {
                 seen.takers.extend(entry.taker);
             }
         }
-        for (inode, count) in waiters {
+        for (inode, waiters) in waiters {
             let seen = self.locks.entry(inode).or_default();
-            seen.waiters = seen.waiters.max(count);
+            seen.waiters = seen.waiters.max(waiters.len());
         }
         Ok(table)
     }
@@ -289,6 +297,14 @@ impl Survey {
         let found = self.deleted.entry(path.to_vec()).or_default();
         found.push((mount_seen_by(process, info), place.to_owned()));
     }
+}
+
+/// Reads a list in pieces as long as the kernel gives them: std's `fs::read` asks for 32 bytes first,
+/// and is given a single entry.
+fn read_at_once(path: &str) -> io::Result<Vec<u8>> {
+    let mut list = Vec::with_capacity(PIECE);
+    File::open(path)?.read_to_end(&mut list)?;
+    Ok(list)
 }
 
 /// The process or its descriptor is gone by now.

@@ -34,10 +34,18 @@ pub fn process(pid: u32) -> Option<Process> {
         parent,
         has_ended: matches!(state, "Z" | "X") || flags & PF_EXITING != 0,
         is_stopped: matches!(state, "T" | "t"),
-        is_guardian,
+        ward: is_guardian.then(|| ward(pid)).flatten(),
         is_kernels: flags & PF_KTHREAD != 0,
         started: SystemTime::now().checked_sub(uptime.saturating_sub(since_boot)),
     })
+}
+
+/// The process whose lock a guardian holds, as its pidfd tells, which is on 1. Nothing where that
+/// process has ended, or where something else only has a guardian's name.
+fn ward(guardian: u32) -> Option<u32> {
+    let info = fs::read_to_string(format!("/proc/{guardian}/fdinfo/1")).ok()?;
+    let number = info.lines().find_map(|line| line.strip_prefix("Pid:"))?;
+    number.trim().parse().ok().filter(|&pid| pid > 0)
 }
 
 /// Looks up whose a process is; nothing is known of one that is gone.

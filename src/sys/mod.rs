@@ -73,11 +73,7 @@ pub use clock::local_time;
 pub use entry::Words;
 pub use facts::{Sight, State};
 pub use guardian::start_guardian;
-#[cfg(not(target_os = "linux"))]
-pub use locks::path_of;
-pub use locks::{LOOK, Survey};
-#[cfg(target_os = "linux")]
-pub use mounts::path_of;
+pub use locks::{LOOK, Survey, path_of};
 pub use process::{command_line, identity, knows_every_pid, process};
 pub use ranges::{HAVE_RANGES, RangeLock, try_range, wait_range};
 pub use signals::{unsignalled, with_children};

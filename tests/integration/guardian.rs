@@ -613,6 +613,32 @@ fn status_names_the_command_and_not_its_guardian() {
     );
 }
 
+/// Whoever has the guardian when its command is gone has nothing to do with the lock.
+#[test]
+fn status_names_a_guardian_that_is_left_and_not_who_adopts_it() {
+    let scene = Scene::new();
+    let holder = Holder::of([Path::new("-o"), &scene.lock()]).settled();
+    let guardian = guardian_of(holder.pid()).expect("a guardian");
+    let _stopped = Stopped::new(guardian);
+    holder.kill(libc::SIGKILL);
+    let said = nonoverlap(["--status"]).arg(scene.lock()).run().stdout();
+    let expected = format!(": held by PID {guardian} (stopped) for ");
+    assert!(said.contains(&expected), "{said}");
+}
+
+#[test]
+fn status_takes_no_command_for_a_guardian_because_of_its_name() {
+    let scene = Scene::new();
+    let watch = scene.path("nonoverlap-lockwatch");
+    let mut copy = Command::new("cp");
+    copy.arg("/bin/sh").arg(&watch).run().expect(0, "", "");
+    let mut command = nonoverlap([scene.lock()]);
+    let holder = Holder::start(command.arg(watch).args(["-c", "echo held; read end; :"]));
+    let said = nonoverlap(["--status"]).arg(scene.lock()).run().stdout();
+    let expected = format!(": held by PID {} for ", holder.pid());
+    assert!(said.contains(&expected), "{said}");
+}
+
 #[test]
 fn of_a_thousand_runs_that_wait_a_second_none_is_refused() {
     let scene = Scene::new();

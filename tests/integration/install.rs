@@ -282,6 +282,10 @@ fn what_is_no_run_or_goes_with_nothing_is_refused_before_crontab_is_asked() {
             "--log takes another file than the lock file",
         ),
         (
+            &["--install", "@daily", "--log", "./l", "l", "true"],
+            "--log takes another file than the lock file",
+        ),
+        (
             &["--install", "@daily", "--status", "l"],
             "--install does not go together with --status",
         ),

@@ -306,14 +306,15 @@ fn what_is_in_the_way_is_said() {
     let table = Table::stand_in();
     table.set(b"# mine\n");
     table.scene.file("work/text", "");
-    let mut install = table.nonoverlap(["--install", "@daily", "--log", "text/new/log"]);
-    let log = table.work().join("text/new/log");
-    let said = format!(
-        "cannot make the folder of log {}: {}",
-        log.display(),
-        reason(libc::ENOTDIR)
-    );
-    fails(&table, install.args(["/l", "true"]), 73, &said);
+    for name in ["text/new/log", "text/log"] {
+        let mut install = table.nonoverlap(["--install", "@daily", "--log", name]);
+        let said = format!(
+            "cannot make the folder of log {}: {}",
+            table.work().join(name).display(),
+            reason(libc::ENOTDIR)
+        );
+        fails(&table, install.args(["/l", "true"]), 73, &said);
+    }
 
     let mut install = table.nonoverlap(INSTALL);
     let ended = install.env("TMPDIR", "/no/such").run();
