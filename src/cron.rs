@@ -99,12 +99,12 @@ pub fn schedule(given: &OsStr) -> Result<Vec<u8>, Error> {
         .filter(|field| !field.is_empty())
         .collect();
     match fields.first() {
-        Some([b'@', ..]) if fields.len() == 1 => {}
-        // The fields behind it would be the command.
-        Some([b'@', ..]) => return wrong("an @word stands alone"),
         // The line would be a comment, or set a variable.
         Some([b'#', ..]) => return wrong("that is a comment"),
         _ if given.contains(&b'=') => return wrong("that is a variable"),
+        Some([b'@', ..]) if fields.len() == 1 => {}
+        // The fields behind it would be the command.
+        Some([b'@', ..]) => return wrong("an @word stands alone"),
         _ if fields.len() == 5 => {}
         _ => return wrong("it takes five fields or one @word"),
     }

@@ -358,6 +358,7 @@ fn a_schedule_is_five_fields_or_one_word() {
         (b"# * * * *", "that is a comment"),
         (b"#* * * * *", "that is a comment"),
         (b"A=1 * * * *", "that is a variable"),
+        (b"@a=1", "that is a variable"),
         (b"A =1 * * *", "that is a variable"),
         (b"* * * * *\n", newline),
         (b"* * * * * true\n* * * * *", newline),
