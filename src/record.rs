@@ -14,7 +14,7 @@ use rustix::process::{Pid, Resource, getpid, getrlimit};
 
 use crate::acquire::Held;
 use crate::lockfile::same_file;
-use crate::request::Terms;
+use crate::request::{Api, Place, Terms};
 
 /// The length of a record in bytes.
 const LENGTH: usize = 11;
@@ -42,12 +42,16 @@ pub fn could_hold_one(state: &Stat) -> bool {
         && state.st_size == LENGTH as i64
 }
 
-/// The record that the last run left in a file that this run is to record itself in.
+/// The record that the last run left, if a holder that it names would have been in the way of this
+/// one: of a flock, on a path. A shared lock leaves none of its own.
 pub fn found(held: &Held, terms: &Terms) -> Option<Record> {
     let state = held.state();
-    match terms.recorded && could_be_ours(state) && state.st_size != 0 {
-        true => content(held.file(), state),
-        false => None,
+    let is_told = terms.wary && terms.api == Api::Flock;
+    match held.file().place() {
+        Place::File(_) if is_told && could_be_ours(state) && state.st_size != 0 => {
+            content(held.file(), state)
+        }
+        _ => None,
     }
 }
 

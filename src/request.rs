@@ -143,7 +143,8 @@ pub struct Terms {
     /// Whether the PID is written into the file: only under an exclusive flock on a path, so that
     /// no two ever write at once.
     pub recorded: bool,
-    /// Whether a deleted lock file is looked for where the lock file is new.
+    /// Whether a deleted lock file is looked for where the lock file is new, and a holder that let
+    /// go where it is not.
     pub wary: bool,
 }
 

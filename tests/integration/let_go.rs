@@ -1,6 +1,6 @@
-//! A holder that let go of the lock while it still runs, as sudo, ssh and tcsh do, which close what
-//! they inherit: the next run goes ahead, and a warning names that process and `--close`. Linux
-//! only: nowhere else is it known when a process started.
+//! A holder that let go of the lock while it still runs, as ssh and tcsh do, which close what they
+//! inherit: the next run goes ahead, and a warning names that process and `--close`. Linux only:
+//! system calls are traced and processes watched by its means.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -23,6 +23,10 @@ fn a_recorded_process_that_lives_is_warned_of_also_if_it_is_another_users_or_sto
     warns(&mut nonoverlap([&lock]), &lock, other.pid());
     recorded(&lock, other.pid(), 0);
     warns(nonoverlap(["-b"]).arg(&lock), &lock, other.pid());
+    recorded(&lock, other.pid(), 0);
+    warns(nonoverlap(["-s"]).arg(&lock), &lock, other.pid());
+    // Which writes no record, and so it is told again.
+    warns(nonoverlap(["-s"]).arg(&lock), &lock, other.pid());
 
     kill(other.pid(), libc::SIGSTOP);
     recorded(&lock, other.pid(), 0);
@@ -163,6 +167,8 @@ fn what_is_no_record_of_ours_brings_no_warning() {
     let line = format!("\"$0\" --fd 9 echo ran 9<{}", quoted(&lock));
     recorded(&lock, pid, 0);
     is_silent(Command::new("sh").args(["-c", &line, NONOVERLAP]));
+    // A record lock excludes no flock, so the process of the record may well hold its lock.
+    is_silent(nonoverlap(["--fcntl"]).arg(&lock));
 }
 
 #[test]
