@@ -21,9 +21,10 @@ fn a_lock_held_outside_of_the_pid_namespace_is_not_called_free_inside() {
     let Some((scene, realm)) = realm_of_processes() else {
         return;
     };
-    let _holder = Holder::of([scene.lock()]);
+    let holder = Holder::of([scene.lock()]);
     let answer = realm.asker([NONOVERLAP]).ask(&scene.lock());
     assert_ne!(answer.code, FREE, "{}", answer.seen);
+    assert_eq!(answer.field("record"), record(holder.pid(), "unseen"));
     assert!(
         !answer.sentence.contains("gone"),
         "it runs outside: {}",
