@@ -169,6 +169,7 @@ fn what_is_no_record_of_ours_brings_no_warning() {
     is_silent(Command::new("sh").args(["-c", &line, NONOVERLAP]));
     // A record lock excludes no flock, so the process of the record may well hold its lock.
     is_silent(nonoverlap(["--fcntl"]).arg(&lock));
+    is_silent(nonoverlap(["--fcntl", "-s"]).arg(&lock));
 }
 
 #[test]
