@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
 use fd_lock::RwLock;
-use rustix::fs::{FileType, FlockOperation, Stat, flock};
+use rustix::fs::{FileType, FlockOperation, Stat, flock, fstat};
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::lockfile::{LockFile, TRIES};
@@ -15,14 +15,25 @@ use crate::outcome::Error;
 use crate::request::{Api, Kind, Patience, Place, Terms};
 use crate::sys::{self, RangeLock};
 
-/// A lock that is ours, on the file that the path names. Only [`acquire`] makes one, and nothing
-/// unlocks it but the end of the process.
+/// A lock that is ours: on the file that the path names, made by [`acquire`], or on a server, made by
+/// `remote.rs`. Nothing unlocks it but the end of the process.
 pub struct Held {
     file: LockFile,
     state: Stat,
 }
 
 impl Held {
+    /// A lock that a server holds for this connection, by the word of the helper that made it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Lock`] where the connection cannot be looked at.
+    #[cold]
+    pub fn by_connection(file: LockFile) -> Result<Held, Error> {
+        let state = fstat(&file).map_err(|reason| Error::Lock(file.place(), reason))?;
+        Ok(Held { file, state })
+    }
+
     /// The locked file.
     pub fn file(&self) -> &LockFile {
         &self.file
@@ -49,6 +60,8 @@ pub struct Busy {
     pub place: Place,
     /// It was waited for, in vain.
     pub waited: bool,
+    /// What a server's helper says of who has it.
+    pub told: Vec<u8>,
 }
 
 /// Takes the lock, or finds it taken.
@@ -73,12 +86,14 @@ pub fn acquire(mut file: LockFile, terms: &Terms) -> Result<Attempt, Error> {
                 return Ok(Attempt::Busy(Busy {
                     place: file.place(),
                     waited: false,
+                    told: Vec::new(),
                 }));
             }
             Answer::TimedOut => {
                 return Ok(Attempt::Busy(Busy {
                     place: file.place(),
                     waited: true,
+                    told: Vec::new(),
                 }));
             }
         }

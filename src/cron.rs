@@ -21,6 +21,7 @@ use std::slice;
 
 use rustix::io::Errno;
 
+use crate::escape::{in_a_line, position};
 use crate::exec;
 use crate::flags::Opt;
 use crate::outcome::{Answer, Error, Outcome};
@@ -63,10 +64,14 @@ pub fn install(asked: &Install) -> Result<Outcome, Error> {
 /// # Errors
 ///
 /// Nothing is changed then. [`Error::NoEntry`] where there is none.
-pub fn uninstall(lock: &'static CStr, effect: Effect) -> Result<Outcome, Error> {
-    let lock = Here::new()?.lock_file(Place::File(lock))?;
+pub fn uninstall(place: Place, effect: Effect) -> Result<Outcome, Error> {
+    let lock = Here::new()?.lock_file(place)?;
     let Some(crontab) = edit(&read()?, &lock, None) else {
-        return Err(Error::NoEntry(lock.into_os_string()));
+        return Err(Error::NoEntry(match place {
+            // It may have a password in it.
+            Place::Remote(_) => place.to_string().into(),
+            _ => lock.into_os_string(),
+        }));
     };
     if effect == Effect::Show {
         return Ok(shown(crontab));
@@ -130,9 +135,12 @@ impl Here {
         path::absolute(self.0.join(path)).map_err(|error| errno(&error))
     }
 
+    /// The word that stands for the lock, wherever it is read.
     fn lock_file(&self, place: Place) -> Result<PathBuf, Error> {
-        let Place::File(path) = place else {
-            return Err(usage("--install takes a lock file"));
+        let path = match place {
+            Place::File(path) => path,
+            Place::Remote(word) => return Ok(OsStr::from_bytes(word.to_bytes()).into()),
+            Place::Descriptor(_) => return Err(usage("--install takes a lock file")),
         };
         self.absolute(OsStr::from_bytes(path.to_bytes()))
             .map_err(|reason| Error::Open(place, reason))
@@ -256,10 +264,6 @@ fn is_run_of(lock: &[u8], line: &[u8]) -> bool {
         .is_some()
 }
 
-fn position(text: &[u8], part: &[u8]) -> Option<usize> {
-    text.windows(part.len()).position(|window| window == part)
-}
-
 /// The user's crontab. It is empty where there is none.
 fn read() -> Result<Vec<u8>, Error> {
     let mut crontab = Command::new("crontab");
@@ -367,15 +371,10 @@ fn run(crontab: &mut Command) -> Result<Output, Error> {
 
 /// What crontab(1) said when it failed, in a line; or how it ended, if it said nothing.
 fn said(output: &Output) -> Vec<u8> {
-    let lines: Vec<_> = output
-        .stderr
-        .split(|&byte| byte == b'\n')
-        .filter(|line| !line.is_empty())
-        .collect();
-    if lines.is_empty() {
-        return format!("crontab ended with {}", output.status).into_bytes();
+    match in_a_line(&output.stderr) {
+        line if line.is_empty() => format!("crontab ended with {}", output.status).into_bytes(),
+        line => line,
     }
-    lines.join(&b"; "[..])
 }
 
 /// Makes the folder of a log, and those on the way to it. Gives the ones that were not there.

@@ -71,6 +71,10 @@ pub enum Opt {
     MaxRuntime,
     /// So many at once.
     Slots,
+    /// Keep the lock of a server at least for so long.
+    HoldAtLeast,
+    /// What becomes of the command if a server loses its lock.
+    OnLost,
     /// Append the command's output to a file.
     Log,
     /// Tell who holds the lock.
@@ -102,7 +106,7 @@ pub const FLAGS: &[Flag] = &[
     flag(Opt::Unlock, &['u'], &["unlock"], None, InFlock::Yes, "drop the lock of descriptor FD"),
     flag(Opt::ConflictStatus, &['E'], &["conflict-exit-code"], Some("N"), InFlock::Yes, "exit status if the lock is taken, 0 to 255 (default 1)"),
     flag(Opt::Close, &['o'], &["close"], None, InFlock::Yes, "the command gets no lock descriptor; a guardian holds the lock"),
-    flag(Opt::NoFork, &['F'], &["no-fork"], None, InFlock::Yes, "accepted; there never is a fork"),
+    flag(Opt::NoFork, &['F'], &["no-fork"], None, InFlock::Yes, "accepted; the command is never a child"),
     flag(Opt::Command, &['c'], &["command"], Some("STRING"), InFlock::Yes, "after LOCKFILE or --fd: run STRING by $SHELL, or /bin/sh"),
     flag(Opt::Descriptor, &[], &["fd"], Some("FD"), InFlock::Yes, "lock the open descriptor FD in place of a file"),
     flag(Opt::Fcntl, &[], &["fcntl"], None, InFlock::Yes, "take an open-file-description record lock"),
@@ -110,6 +114,8 @@ pub const FLAGS: &[Flag] = &[
     flag(Opt::Length, &[], &["length"], Some("N"), InFlock::Yes, "its length in bytes, 0 is up to the end (implies --fcntl)"),
     flag(Opt::Slots, &['j'], &["slots"], Some("N"), InFlock::No, "up to N copies at once: LOCKFILE, LOCKFILE.2 ... LOCKFILE.N"),
     flag(Opt::MaxRuntime, &[], &["max-runtime"], Some("DURATION"), InFlock::No, "SIGALRM for the command's process after DURATION"),
+    flag(Opt::HoldAtLeast, &[], &["hold-at-least"], Some("DURATION"), InFlock::No, "with SCHEME://: keep the lock that long, though COMMAND ended"),
+    flag(Opt::OnLost, &[], &["on-lost"], Some("WHAT"), InFlock::No, "with SCHEME://, if the lock is lost: term (default), kill, ignore"),
     flag(Opt::Log, &['l'], &["log"], Some("FILE"), InFlock::No, "append its output to FILE, and a dated line for each start and refusal"),
     flag(Opt::Alarm, &['a'], &["alarm"], Some("DURATION"), InFlock::No, "on conflict, say so if held for longer: 90, 90s, 30m, 2h, 1d"),
     flag(Opt::Status, &[], &["status"], None, InFlock::No, "tell who holds each LOCKFILE, since when; 0 held, 3 free, 4 cannot tell"),

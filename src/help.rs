@@ -40,6 +40,8 @@ pub fn text(page: Page) -> String {
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+const SERVERS: &str = "       nonoverlap [options] SCHEME://TARGET COMMAND [ARG...]\n";
+
 const MORE: &str = "       \
 nonoverlap --status [--json] LOCKFILE...
        nonoverlap --install SCHEDULE [options] LOCKFILE COMMAND [ARG...]
@@ -58,15 +60,15 @@ options and exit statuses.
 
 fn usage(dialect: Dialect) -> String {
     let name = dialect.name();
-    let (more, what) = match dialect {
-        Dialect::Nonoverlap => (MORE, WHAT),
-        Dialect::Flock => ("", WHAT_AS_FLOCK),
+    let (servers, more, what) = match dialect {
+        Dialect::Nonoverlap => (SERVERS, MORE, WHAT),
+        Dialect::Flock => ("", "", WHAT_AS_FLOCK),
     };
     let mut page = format!(
         "\
 Usage: {name} [options] LOCKFILE COMMAND [ARG...]
        {name} [options] LOCKFILE -c 'SHELL COMMAND LINE'
-       {name} [options] FD
+{servers}       {name} [options] FD
        {name} [options] --fd FD COMMAND [ARG...]
 {more}
 {what}
@@ -184,6 +186,7 @@ fn for_zsh(flag: &Flag) -> String {
         None => String::new(),
         Some("FILE") => ":FILE:_files".to_owned(),
         Some("SHELL") => format!(":SHELL:({SHELLS})"),
+        Some("WHAT") => format!(":WHAT:({WHATS})"),
         Some(argument) => format!(":{argument}: "),
     };
     format!("        '({excluded}){forms}[{text}]{argument}' \\")
@@ -198,6 +201,7 @@ fn for_fish(flag: &Flag) -> String {
         None => String::new(),
         Some("FILE") => " -r -F".to_owned(),
         Some("SHELL") => format!(" -x -a '{SHELLS}'"),
+        Some("WHAT") => format!(" -x -a '{WHATS}'"),
         Some(_) => " -x".to_owned(),
     };
     let place = match flag.option {
@@ -211,3 +215,5 @@ fn for_fish(flag: &Flag) -> String {
 const OURS: Dialect = Dialect::Nonoverlap;
 
 const SHELLS: &str = "bash zsh fish";
+
+const WHATS: &str = "term kill ignore";

@@ -1,6 +1,7 @@
 //! Who holds a lock, and since when: what the kernel confirms, not what the file claims. Never
 //! takes a lock.
 
+use std::cell::LazyCell;
 use std::ffi::{CStr, OsStr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -15,6 +16,7 @@ use rustix::process::{Pid, test_kill_process};
 
 use crate::lockfile::CAREFUL;
 use crate::record::{self, Record};
+use crate::remote;
 use crate::request::Place;
 use crate::sys::{self, Sight, State, Survey};
 
@@ -30,6 +32,8 @@ pub enum Verdict {
     Free,
     /// There may be a lock that cannot be seen from here, for this reason.
     Unknown(&'static str),
+    /// What a server's helper says: whether somebody has it, if that is known, and more.
+    Told(Option<bool>, Vec<u8>),
 }
 
 /// A lock that somebody has.
@@ -110,6 +114,14 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// What there is beside this is not known.
+    pub fn of_server(verdict: Verdict) -> Finding {
+        Finding {
+            exists: None,
+            ..Finding::of(Ok(verdict))
+        }
+    }
+
     fn of(verdict: Result<Verdict, Errno>) -> Finding {
         Finding {
             verdict,
@@ -128,10 +140,12 @@ impl Finding {
     }
 }
 
-/// Looks at one lock.
-pub fn find(survey: &Survey, place: Place) -> Finding {
+/// Looks at one lock. The survey is of every process here, and is taken when a lock needs it: one on a
+/// server does not.
+pub fn find(survey: &LazyCell<Survey>, place: Place) -> Finding {
     let path = match place {
         Place::File(path) => path,
+        Place::Remote(word) => return remote::find(word),
         Place::Descriptor(number) => {
             let descriptor = sys::callers(number);
             return descriptor.map_or_else(
@@ -140,6 +154,7 @@ pub fn find(survey: &Survey, place: Place) -> Finding {
             );
         }
     };
+    let survey: &Survey = survey;
     match open_to_look(path) {
         Ok(file) => {
             let finding = look(survey, file.as_fd(), recorded(path));

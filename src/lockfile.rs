@@ -78,17 +78,39 @@ impl LockFile {
                     is_deleted: false,
                 });
             }
+            // It is no file, and `remote.rs` takes it.
+            Place::Remote(_) => return Err(Error::Open(place, Errno::INVAL)),
         };
         let (opened, through_link) = open_or_make(path, access)?;
         // If 0, 1 or 2 was closed, the file lies there until this line. Nothing writes a message in
         // between.
         let moved = sys::move_up(opened, LEAST_DESCRIPTOR);
-        let descriptor = Descriptor::Ours(moved.map_err(|reason| Error::Descriptor(path, reason))?);
+        let moved = moved.map_err(|reason| Error::Descriptor(place, reason))?;
+        let descriptor = Descriptor::Ours(moved);
         Ok(LockFile {
             descriptor,
             place,
             access,
             through_link,
+            is_deleted: false,
+        })
+    }
+
+    /// The connection that a server's lock is bound to, in the place of a file: it is kept, inherited
+    /// and closed as one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Descriptor`] where no descriptor from 10 up is free.
+    #[cold]
+    pub fn connection(connection: OwnedFd, place: Place) -> Result<LockFile, Error> {
+        let moved = sys::move_up(connection, LEAST_DESCRIPTOR);
+        let moved = moved.map_err(|reason| Error::Descriptor(place, reason))?;
+        Ok(LockFile {
+            descriptor: Descriptor::Ours(moved),
+            place,
+            access: Access::Read,
+            through_link: false,
             is_deleted: false,
         })
     }
@@ -132,7 +154,7 @@ impl LockFile {
         &self,
         passed: &[OwnedFd],
     ) -> Result<Option<(LockFile, OwnedFd)>, Error> {
-        let Place::File(path) = self.place else {
+        let Place::File(_) = self.place else {
             return Ok(None);
         };
         let cannot = |reason| Error::Open(self.place, reason);
@@ -156,7 +178,7 @@ impl LockFile {
                 continue;
             };
             let moved = sys::move_up(opened, LEAST_DESCRIPTOR);
-            let moved = moved.map_err(|reason| Error::Descriptor(path, reason))?;
+            let moved = moved.map_err(|reason| Error::Descriptor(self.place, reason))?;
             let file = LockFile {
                 descriptor: Descriptor::Ours(moved),
                 place: self.place,
@@ -170,7 +192,7 @@ impl LockFile {
     }
 
     /// The state of the open file, if the path still names it. A descriptor of the caller's is what
-    /// it is.
+    /// it is, and so is a connection.
     ///
     /// # Errors
     ///
@@ -179,7 +201,7 @@ impl LockFile {
         let cannot_tell = |reason| Error::Open(self.place, reason);
         let ours = fs::fstat(self).map_err(cannot_tell)?;
         let there = match (self.place, self.through_link) {
-            (Place::Descriptor(_), _) => return Ok(Some(ours)),
+            (Place::Descriptor(_) | Place::Remote(_), _) => return Ok(Some(ours)),
             (Place::File(path), true) => fs::stat(path),
             (Place::File(path), false) => fs::lstat(path),
         };

@@ -6,6 +6,8 @@
 //! Result<Outcome, Error> --outcome--> stderr and the exit status
 //! ```
 //!
+//! Where a server keeps the lock, `remote` leads from Request to Held or Busy.
+//!
 //! Each arrow is a function in the file of that name, and each noun is a type that only the step
 //! before can make. This file is the order of the steps and nothing else.
 //!
@@ -48,6 +50,7 @@ mod exec;
 mod flags;
 mod guard;
 mod help;
+mod helper;
 mod holders;
 #[cfg(test)]
 #[path = "../tests/inside/mod.rs"]
@@ -59,6 +62,7 @@ mod manner;
 mod number;
 mod outcome;
 mod record;
+mod remote;
 mod request;
 mod status;
 mod sys;
@@ -92,7 +96,7 @@ fn carry_out(request: Request) -> Result<Outcome, Error> {
         })),
         Request::Status(asked) => Ok(Outcome::Told(status::report(&asked))),
         Request::Install(asked) => cron::install(&asked),
-        Request::Uninstall(path, effect) => cron::uninstall(path, effect),
+        Request::Uninstall(place, effect) => cron::uninstall(place, effect),
         Request::Unlock(number, api, manner) => unlock(Place::Descriptor(number), api, manner),
         Request::Lock(number, terms, manner) => lock(Place::Descriptor(number), &terms, manner),
         Request::Run(run) => run_locked(&run),
@@ -121,9 +125,15 @@ fn run_locked(run: &Run) -> Result<Outcome, Error> {
     let watch = run.manner.watch();
     let mut busy = Vec::new();
     for (slot, place) in lockfile::slots(run.place, run.slots) {
-        let file = LockFile::open(place, run.terms.access())?;
-        log.iter().try_for_each(|log| log.is_not(&file))?;
-        match acquire::acquire(file, &run.terms)? {
+        let attempt = match place {
+            Place::Remote(word) => remote::acquire(word, run, log.as_ref())?,
+            Place::File(_) | Place::Descriptor(_) => {
+                let file = LockFile::open(place, run.terms.access())?;
+                log.iter().try_for_each(|log| log.is_not(&file))?;
+                acquire::acquire(file, &run.terms)?
+            }
+        };
+        match attempt {
             Attempt::Held(held) => {
                 return Err(start(run, held, watch, Surroundings { slot, limit, log }));
             }

@@ -1,6 +1,7 @@
 //! How a run speaks of what happens on its way: how much, as which tool, and to whom. The words of an
 //! end are in `outcome.rs`, and so is the writing itself.
 
+use std::cell::LazyCell;
 use std::fmt::{self, Display};
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
@@ -9,6 +10,7 @@ use rustix::io::Errno;
 
 use crate::acquire::Busy;
 use crate::dialect::Dialect;
+use crate::escape::Escaped;
 use crate::exec;
 use crate::holders::{self, Holding};
 use crate::log::Log;
@@ -52,6 +54,8 @@ pub enum Notice {
     Starting(Place, Command, Option<Instant>),
     /// The lock is held and there is no command.
     Locked(Place, Option<Instant>),
+    /// The helper of a server took the lock, and said this.
+    Helper(Place, Vec<u8>),
     /// The lock was dropped.
     Unlocked(Place, Option<Instant>),
 }
@@ -74,7 +78,8 @@ impl Manner {
                 let lines = lines_of_flock(notice);
                 let _ = sys::unsignalled(|| Ok(outcome::print(lines.as_bytes())?));
             }
-            (Voice::Verbose, Dialect::Nonoverlap, _) | (Voice::Normal, _, Notice::LetGo(..)) => {
+            (Voice::Verbose, Dialect::Nonoverlap, _)
+            | (Voice::Normal, _, Notice::LetGo(..) | Notice::Helper(..)) => {
                 outcome::say(self.dialect, notice);
             }
             _ => {}
@@ -130,19 +135,23 @@ impl Manner {
 }
 
 /// A refusal, with what is known of who is in the way: of one lock, or of that of each slot.
-struct Conflict {
-    locks: Vec<(Place, Option<Holding>)>,
+struct Conflict<'a> {
+    locks: Vec<(&'a Busy, Option<Holding>)>,
     alarm: Option<Duration>,
     /// All locks are known to have been held for longer than the alarm allows.
     is_alarm: bool,
 }
 
-impl Conflict {
-    fn over(busy: &[Busy], alarm: Option<Duration>) -> Conflict {
-        let survey = Survey::take();
+impl Conflict<'_> {
+    fn over(busy: &[Busy], alarm: Option<Duration>) -> Conflict<'_> {
+        let survey: LazyCell<Survey> = LazyCell::new(Survey::take);
         let locks: Vec<_> = busy
             .iter()
-            .map(|busy| (busy.place, holders::find(&survey, busy.place).holding()))
+            .map(|busy| match busy.place {
+                // Its helper has told already, or does not know.
+                Place::Remote(_) => (busy, None),
+                place => (busy, holders::find(&survey, place).holding()),
+            })
             .collect();
         let is_too_old = |limit: Duration, holding: &Option<Holding>| {
             let start = holding.as_ref().and_then(|holding| holding.since);
@@ -158,11 +167,14 @@ impl Conflict {
     }
 }
 
-impl Display for Conflict {
+impl Display for Conflict<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, (place, holding)) in self.locks.iter().enumerate() {
+        for (index, (Busy { place, told, .. }, holding)) in self.locks.iter().enumerate() {
             let comma = if index == 0 { "" } else { ", " };
-            write!(out, "{comma}{place} is held")?;
+            match &told[..] {
+                [] => write!(out, "{comma}{place} is held")?,
+                told => write!(out, "{comma}{place}: {}", Escaped(told))?,
+            }
             if let Some(holding) = holding {
                 write!(out, " {}", By(holding))?;
             }
@@ -186,7 +198,7 @@ fn lines_of_flock(notice: &Notice) -> String {
         )
     };
     match notice {
-        Notice::NoRecord(..) | Notice::LetGo(..) => String::new(),
+        Notice::NoRecord(..) | Notice::LetGo(..) | Notice::Helper(..) => String::new(),
         Notice::Locked(_, start) | Notice::Unlocked(_, start) => took(start),
         Notice::Starting(_, command, start) => {
             let program = exec::program(*command);
@@ -223,6 +235,7 @@ impl Display for Notice {
                     std::process::id()
                 )
             }
+            Notice::Helper(place, said) => write!(out, "{place}: {}", Escaped(said)),
             Notice::Locked(place, _) => write!(out, "{place} locked"),
             Notice::Unlocked(place, _) => write!(out, "{place} unlocked"),
         }

@@ -48,7 +48,7 @@ pub enum Error {
     /// The lock file is a symbolic link to nothing, and nothing is ever made through a link.
     Dangling(&'static CStr),
     /// There is no descriptor that scripts leave alone.
-    Descriptor(&'static CStr, Errno),
+    Descriptor(Place, Errno),
     /// The call that locks failed otherwise than with "taken".
     Lock(Place, Errno),
     /// Each time the lock was taken, the path already named another file.
@@ -59,6 +59,10 @@ pub enum Error {
     Guardian(Place, Errno),
     /// The end of the command's time cannot be set.
     MaxRuntime(&'static str),
+    /// There is no helper of this name for the scheme, or it cannot be started.
+    NoHelper(Place, String, Errno),
+    /// The helper did not take the lock: the exit status that goes with why, and why.
+    Helper(Place, u8, Vec<u8>),
     /// The log cannot be opened.
     Log(OsString, Errno),
     /// execve(2) failed.
@@ -83,11 +87,17 @@ pub enum Error {
 
 /// Every exit status of our own, for people. [`Error::status`] is the same for the program.
 pub fn exit_statuses(dialect: Dialect) -> impl Iterator<Item = &'static (u8, &'static str)> {
-    let (unavailable, of_execution) = match dialect {
-        Dialect::Nonoverlap => (UNAVAILABLE, OF_EXECUTION),
-        Dialect::Flock => (UNAVAILABLE_AS_FLOCK, &[][..]),
+    let (unavailable, of_servers, of_execution) = match dialect {
+        Dialect::Nonoverlap => (UNAVAILABLE, OF_SERVERS, OF_EXECUTION),
+        Dialect::Flock => (UNAVAILABLE_AS_FLOCK, &[][..], &[][..]),
     };
-    let parts = [OF_THE_LOCK, unavailable, OF_THE_SYSTEM, of_execution];
+    let parts = [
+        OF_THE_LOCK,
+        unavailable,
+        OF_THE_SYSTEM,
+        of_servers,
+        of_execution,
+    ];
     parts.into_iter().flatten()
 }
 
@@ -103,7 +113,10 @@ const OF_THE_LOCK: &[(u8, &str)] = &[
     ),
     (66, "the lock file cannot be opened"),
 ];
-const UNAVAILABLE: &[(u8, &str)] = &[(69, "crontab is missing or refuses")];
+const UNAVAILABLE: &[(u8, &str)] = &[(
+    69,
+    "no server or no helper for SCHEME://; or crontab is missing or refuses",
+)];
 const UNAVAILABLE_AS_FLOCK: &[(u8, &str)] =
     &[(69, "the command cannot be executed or was not found")];
 const OF_THE_SYSTEM: &[(u8, &str)] = &[
@@ -116,6 +129,7 @@ const OF_THE_SYSTEM: &[(u8, &str)] = &[
         "the lock file cannot be made, or the log cannot be opened",
     ),
 ];
+const OF_SERVERS: &[(u8, &str)] = &[(78, "the server cannot hold such a lock")];
 const OF_EXECUTION: &[(u8, &str)] = &[
     (126, "the command cannot be executed"),
     (127, "the command was not found"),
@@ -132,6 +146,9 @@ impl Error {
             Error::Open(..) => 66,
             Error::Descriptor(..) | Error::Timer(..) | Error::Output(_) | Error::Print(_) => 71,
             Error::Guardian(..) | Error::MaxRuntime(_) => 71,
+            Error::NoHelper(_, _, reason) if is_shortage(*reason) => 71,
+            Error::NoHelper(..) => 69,
+            Error::Helper(_, status, _) => *status,
             Error::Log(_, reason) | Error::LogFolder(_, reason) | Error::Scratch(_, reason)
                 if is_shortage(*reason) =>
             {
@@ -179,11 +196,10 @@ impl Display for Error {
                     shown(path)
                 )
             }
-            Error::Descriptor(path, reason) => {
+            Error::Descriptor(place, reason) => {
                 write!(
                     out,
-                    "cannot keep lock file {} on a descriptor from 10 up: {}",
-                    shown(path),
+                    "cannot keep lock file {place} on a descriptor from 10 up: {}",
                     Reason(*reason)
                 )
             }
@@ -208,6 +224,15 @@ impl Display for Error {
                     Reason(*reason)
                 )
             }
+            Error::NoHelper(place, helper, reason) => {
+                let helper = Escaped(helper.as_bytes());
+                write!(
+                    out,
+                    "cannot lock {place}: cannot run {helper}: {}",
+                    Reason(*reason)
+                )
+            }
+            Error::Helper(place, _, why) => write!(out, "cannot lock {place}: {}", Escaped(why)),
             Error::MaxRuntime(reason) => write!(out, "cannot set --max-runtime: {reason}"),
             Error::Log(path, reason) => {
                 write!(

@@ -10,12 +10,13 @@ use std::time::Duration;
 use lexopt::{Arg, Parser};
 
 use crate::dialect::Dialect;
-use crate::escape::Escaped;
+use crate::escape::{Escaped, without_passwords};
 use crate::flags::{self, Opt};
 use crate::help::{Page, Shell};
 use crate::lockfile::Access;
 use crate::manner::Manner;
 use crate::outcome::Error;
+use crate::remote;
 use crate::sys::Words;
 use crate::wishes::{Wishes, asks_for_shell, usage};
 
@@ -28,7 +29,7 @@ pub enum Request {
     /// A run to be put into the crontab.
     Install(Install),
     /// The run of this lock file to be taken out of the crontab.
-    Uninstall(&'static CStr, Effect),
+    Uninstall(Place, Effect),
     /// To drop the lock of a descriptor.
     Unlock(RawFd, Api, Manner),
     /// To lock a descriptor that the caller keeps.
@@ -72,7 +73,7 @@ pub enum Effect {
 
 /// What is asked about locks.
 pub struct Status {
-    /// The lock files.
+    /// The lock files, or locks on servers.
     pub paths: Words,
     /// How to answer.
     pub form: Form,
@@ -109,8 +110,24 @@ pub struct Run {
     pub max_runtime: Option<Duration>,
     /// The file that its output is appended to.
     pub log: Option<OsString>,
+    /// What becomes of the command if a server loses its lock.
+    pub on_lost: OnLost,
+    /// How long a server keeps the lock at least, though the command has ended.
+    pub hold_at_least: Option<Duration>,
     /// How to speak.
     pub manner: Manner,
+}
+
+/// What becomes of the command's process when the connection that its lock is bound to has ended.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnLost {
+    /// It is sent SIGTERM.
+    #[default]
+    Term,
+    /// It is killed.
+    Kill,
+    /// It is not told.
+    Ignore,
 }
 
 /// Who keeps the lock's descriptor.
@@ -129,6 +146,18 @@ pub enum Place {
     File(&'static CStr),
     /// A descriptor that the caller has open.
     Descriptor(RawFd),
+    /// A lock on a server, `SCHEME://` and what the helper of that scheme makes of the rest.
+    Remote(&'static CStr),
+}
+
+impl Place {
+    /// What a word stands for that is given as a lock file.
+    pub fn of(word: &'static CStr) -> Place {
+        match remote::scheme(word) {
+            None => Place::File(word),
+            Some(_) => Place::Remote(word),
+        }
+    }
 }
 
 /// How it is locked.
@@ -208,6 +237,7 @@ impl Display for Place {
         match self {
             Place::File(path) => write!(out, "{}", Escaped(path.to_bytes())),
             Place::Descriptor(number) => write!(out, "descriptor {number}"),
+            Place::Remote(word) => write!(out, "{}", Escaped(&without_passwords(word.to_bytes()))),
         }
     }
 }

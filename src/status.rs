@@ -1,6 +1,7 @@
 //! `--status`: who holds each lock and since when, said to a person or to a program. Never takes a
 //! lock, and changes nothing.
 
+use std::cell::LazyCell;
 use std::ffi::OsStr;
 use std::fmt::{self, Display, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -8,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::process::geteuid;
 
-use crate::escape::{Escaped, Json};
+use crate::escape::{Escaped, Json, without_passwords};
 use crate::holders::{self, Fate, Finding, Holder, Holding, Verdict};
 use crate::lockfile;
 use crate::log;
@@ -25,13 +26,13 @@ const CANNOT_TELL: u8 = 4;
 /// The answer about these lock files: 4 if any cannot be told, else 0 if any is held, else 3.
 #[cold]
 pub fn report(asked: &Status) -> Answer {
-    let survey = Survey::take();
+    let survey: LazyCell<Survey> = LazyCell::new(Survey::take);
     let mut text = String::new();
     let mut status = FREE;
     let slots = asked
         .paths
         .iter()
-        .flat_map(|path| lockfile::slots(Place::File(path), Some(asked.slots)));
+        .flat_map(|word| lockfile::slots(Place::of(word), Some(asked.slots)));
     for (_, place) in slots {
         let answer = About(place, holders::find(&survey, place));
         status = match (status, answer.status()) {
@@ -59,18 +60,19 @@ pub fn report(asked: &Status) -> Answer {
 struct About(Place, Finding);
 
 impl About {
-    fn path(&self) -> &[u8] {
+    fn path(&self) -> Vec<u8> {
         match self.0 {
-            Place::File(path) => path.to_bytes(),
-            Place::Descriptor(_) => b"",
+            Place::File(path) => path.to_bytes().to_vec(),
+            Place::Remote(word) => without_passwords(word.to_bytes()),
+            Place::Descriptor(_) => Vec::new(),
         }
     }
 
     fn status(&self) -> u8 {
         match &self.1.verdict {
-            Ok(Verdict::Held(_)) => HELD,
-            Ok(Verdict::Free) => FREE,
-            Ok(Verdict::Unknown(_)) | Err(_) => CANNOT_TELL,
+            Ok(Verdict::Held(_) | Verdict::Told(Some(true), _)) => HELD,
+            Ok(Verdict::Free | Verdict::Told(Some(false), _)) => FREE,
+            Ok(Verdict::Unknown(_) | Verdict::Told(None, _)) | Err(_) => CANNOT_TELL,
         }
     }
 }
@@ -118,6 +120,8 @@ impl Display for About {
                 }
             },
             Ok(Verdict::Unknown(why)) => write!(out, "cannot tell: {why}"),
+            Ok(Verdict::Told(None, why)) => write!(out, "cannot tell: {}", Escaped(why)),
+            Ok(Verdict::Told(Some(_), said)) => write!(out, "{}", Escaped(said)),
             Err(reason) => write!(out, "cannot tell: {}", Reason(*reason)),
         }
     }
@@ -251,7 +255,7 @@ impl About {
         write!(
             out,
             "{{\"path\":{},\"state\":\"{state}\"",
-            Json(self.path())
+            Json(&self.path())
         )?;
         write!(
             out,
@@ -302,15 +306,15 @@ impl About {
             }
             None => out.push_str(",\"record\":null"),
         }
-        match &self.1.verdict {
-            Err(reason) => write!(
-                out,
-                ",\"error\":{}",
-                Json(Reason(*reason).to_string().as_bytes())
-            )?,
-            Ok(Verdict::Unknown(why)) => write!(out, ",\"error\":{}", Json(why.as_bytes()))?,
-            Ok(_) => out.push_str(",\"error\":null"),
-        }
+        let (told, error) = match &self.1.verdict {
+            Err(reason) => (None, Some(Reason(*reason).to_string().into_bytes())),
+            Ok(Verdict::Unknown(why)) => (None, Some(why.as_bytes().to_vec())),
+            Ok(Verdict::Told(None, why)) => (None, Some(why.clone())),
+            Ok(Verdict::Told(Some(_), said)) => (Some(said.clone()), None),
+            Ok(_) => (None, None),
+        };
+        write!(out, ",\"told\":{}", JsonOption(told.as_deref().map(Json)))?;
+        write!(out, ",\"error\":{}", JsonOption(error.as_deref().map(Json)))?;
         out.push_str("}\n");
         Ok(())
     }

@@ -16,7 +16,7 @@ use crate::manner::{Manner, Voice};
 use crate::number;
 use crate::outcome::Error;
 use crate::request::{
-    Api, Command, Effect, Form, Keeper, Kind, Patience, Place, Request, Run, Status, Terms,
+    Api, Command, Effect, Form, Keeper, Kind, OnLost, Patience, Place, Request, Run, Status, Terms,
 };
 use crate::sys::{self, Words};
 use crate::time;
@@ -39,6 +39,8 @@ pub struct Wishes {
     slots: Option<u16>,
     max_runtime: Option<Duration>,
     log: Option<OsString>,
+    on_lost: Option<OnLost>,
+    hold_at_least: Option<Duration>,
     alarm: Option<Duration>,
     status: bool,
     json: bool,
@@ -86,6 +88,8 @@ impl Wishes {
             Opt::Length => self.length = number::bytes(&value()?)?,
             Opt::Slots => self.slots = Some(number::slots(&value()?)?),
             Opt::MaxRuntime => self.max_runtime = Some(time::duration(&value()?)?),
+            Opt::HoldAtLeast => self.hold_at_least = Some(time::duration(&value()?)?),
+            Opt::OnLost => self.on_lost = Some(on_lost(&value()?)?),
             Opt::Log => self.log = Some(value()?),
             Opt::Alarm => self.alarm = Some(time::duration(&value()?)?),
             Opt::Status => self.status = true,
@@ -141,8 +145,10 @@ impl Wishes {
         if self.uninstall {
             return self.uninstall_request(rest);
         }
+        let is_ours = dialect == Dialect::Nonoverlap;
         let (place, words) = match (self.descriptor, rest.get(0)) {
             (Some(number), _) => (Place::Descriptor(number), rest),
+            (None, Some(word)) if is_ours => (Place::of(word), rest.from(1)),
             (None, Some(path)) => (Place::File(path), rest.from(1)),
             (None, None) => return Err(usage("no lock file given; see --help")),
         };
@@ -166,7 +172,6 @@ impl Wishes {
             Wish::Shared => Kind::Shared,
             Wish::Unlock => return Ok(Request::Unlock(lone_descriptor(place)?, api, manner)),
         };
-        let is_ours = dialect == Dialect::Nonoverlap;
         let is_run =
             kind == Kind::Exclusive && api == Api::Flock && matches!(place, Place::File(_));
         let patience = self.patience(dialect);
@@ -194,6 +199,8 @@ impl Wishes {
             keeper,
             max_runtime,
             log,
+            on_lost: self.on_lost.unwrap_or_default(),
+            hold_at_least: self.hold_at_least,
             manner,
         }))
     }
@@ -202,6 +209,7 @@ impl Wishes {
     fn check(&self, place: Place, command: Option<Command>) -> Result<(), Error> {
         let unlocks = self.kind == Wish::Unlock;
         let is_descriptor = matches!(place, Place::Descriptor(_)) || command.is_none();
+        let is_remote = matches!(place, Place::Remote(_));
         let waits = self.block || self.wait.is_some();
         let logs_into_lock = match (&self.log, place) {
             (Some(log), Place::File(path)) => log.as_bytes() == path.to_bytes(),
@@ -266,6 +274,30 @@ impl Wishes {
                 "--install takes a lock file and a command, not a descriptor",
             ),
             (
+                self.slots.is_some() && is_remote,
+                "--slots takes a lock file, not a lock on a server",
+            ),
+            (
+                self.records && is_remote,
+                "--fcntl takes a lock file, not a lock on a server",
+            ),
+            (
+                self.alarm.is_some() && is_remote,
+                "--alarm takes a lock file, not a lock on a server",
+            ),
+            (
+                self.hold_at_least.is_some() && !is_remote,
+                "--hold-at-least takes a lock on a server, SCHEME://",
+            ),
+            (
+                self.on_lost.is_some() && !is_remote,
+                "--on-lost takes a lock on a server, SCHEME://",
+            ),
+            (
+                self.on_lost.is_some_and(|what| what != OnLost::Ignore) && !sys::TELLS_OF_LOSS,
+                "this system does not tell of a lost lock: --on-lost ignore",
+            ),
+            (
                 self.records && !sys::HAVE_RANGES,
                 "this system has no locks for --fcntl, --start and --length",
             ),
@@ -301,6 +333,10 @@ impl Wishes {
             (_, true) => Form::Json,
             (_, false) => Form::Text,
         };
+        let mut places = paths.iter().map(Place::of);
+        if self.slots.is_some() && places.any(|place| matches!(place, Place::Remote(_))) {
+            return Err(usage("--slots takes a lock file, not a lock on a server"));
+        }
         Ok(Request::Status(Status {
             paths,
             form,
@@ -317,10 +353,22 @@ impl Wishes {
             )));
         }
         match (rest.count(), rest.get(0)) {
-            (1, Some(path)) => Ok(Request::Uninstall(path, self.effect())),
+            (1, Some(word)) => Ok(Request::Uninstall(Place::of(word), self.effect())),
             (0, _) => Err(usage("no lock file given; see --help")),
             _ => Err(usage("--uninstall takes one lock file and no command")),
         }
+    }
+}
+
+fn on_lost(value: &OsStr) -> Result<OnLost, Error> {
+    match value.as_bytes() {
+        b"term" => Ok(OnLost::Term),
+        b"kill" => Ok(OnLost::Kill),
+        b"ignore" => Ok(OnLost::Ignore),
+        _ => Err(usage(format_args!(
+            "--on-lost takes term, kill or ignore, not '{}'",
+            Escaped(value.as_bytes())
+        ))),
     }
 }
 
@@ -349,7 +397,7 @@ pub fn asks_for_shell(word: &CStr) -> bool {
 /// The descriptor that stands where a lock file would, since no command comes after it.
 fn lone_descriptor(place: Place) -> Result<RawFd, Error> {
     let word = match place {
-        Place::File(word) => word,
+        Place::File(word) | Place::Remote(word) => word,
         Place::Descriptor(_) => {
             return Err(usage(
                 "--fd takes a command; to lock a descriptor, give its number alone",
@@ -357,9 +405,9 @@ fn lone_descriptor(place: Place) -> Result<RawFd, Error> {
         }
     };
     number::descriptor(OsStr::from_bytes(word.to_bytes())).map_err(|_| {
-        let word = Escaped(word.to_bytes());
+        // As a lock on a server it may have a password in it.
         usage(format_args!(
-            "bad file descriptor: '{word}'; to lock a file, give a command"
+            "bad file descriptor: '{place}'; to lock a file, give a command"
         ))
     })
 }

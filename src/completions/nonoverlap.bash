@@ -44,6 +44,7 @@ _nonoverlap() {
 _nonoverlap_argument() {
     case $1 in
         @FILES@ | -[!-]*[@FILES_LETTERS@]) ;;
+        --on-lost) compopt +o default && COMPREPLY=($(compgen -W 'term kill ignore' -- "$2")) ;;
         --completions) compopt +o default && COMPREPLY=($(compgen -W 'bash zsh fish' -- "$2")) ;;
         *) compopt +o default ;;
     esac

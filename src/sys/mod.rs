@@ -67,6 +67,10 @@ mod no_unwinding;
 #[cfg_attr(not(target_os = "linux"), path = "kqueue_guardian.rs")]
 mod guardian;
 
+#[cfg_attr(target_os = "linux", path = "linux_loss.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "other_loss.rs")]
+mod loss;
+
 pub use alarm::{AlarmState, alarm_state, ring_alarm};
 pub use bell::Bell;
 pub use clock::local_time;
@@ -74,6 +78,7 @@ pub use entry::Words;
 pub use facts::{Sight, State};
 pub use guardian::start_guardian;
 pub use locks::{LOOK, Survey, path_of};
+pub use loss::{TELLS_OF_LOSS, signal_at_end};
 pub use process::{command_line, identity, knows_every_pid, process};
 pub use ranges::{HAVE_RANGES, RangeLock, try_range, wait_range};
 pub use signals::{unsignalled, with_children};

@@ -79,10 +79,23 @@ impl Disposition {
 }
 
 /// Runs something that starts a program and waits for it: where the caller ignores SIGCHLD, the
-/// kernel would throw the program's exit status away (wait(2)).
+/// kernel would throw the program's exit status away (wait(2)). Nothing of it is left pending.
 pub fn with_children<T>(run: impl FnOnce() -> T) -> T {
-    let _default = Disposition::default_of(libc::SIGCHLD);
-    run()
+    // musl's posix_spawn(3) puts a mask back that has lost the signals which it uses itself.
+    let _mask = Mask::block(&[]);
+    let was_pending = is_pending(libc::SIGCHLD);
+    let default = is_ignored(libc::SIGCHLD).then(|| Disposition::default_of(libc::SIGCHLD));
+    let result = run();
+    // Where the caller blocks it, the signal of that program's end would wait for the command.
+    if !was_pending && is_pending(libc::SIGCHLD) {
+        take(libc::SIGCHLD);
+    }
+    drop(default);
+    // To set a disposition by which a signal is ignored drops one that is pending (sigaction(2)).
+    if was_pending && !is_pending(libc::SIGCHLD) {
+        send_to_self(libc::SIGCHLD);
+    }
+    result
 }
 
 impl Drop for Disposition {
@@ -90,6 +103,14 @@ impl Drop for Disposition {
         // SAFETY: a disposition that sigaction(2) itself has given.
         unsafe { libc::sigaction(self.signal, &self.found, ptr::null_mut()) };
     }
+}
+
+/// Whether a signal is ignored.
+fn is_ignored(signal: c_int) -> bool {
+    let mut found = zeroed_action();
+    // SAFETY: a null pointer sets nothing; the disposition is written to `found`.
+    unsafe { libc::sigaction(signal, ptr::null(), &mut found) };
+    found.sa_sigaction == libc::SIG_IGN
 }
 
 /// Whether a signal is blocked and has come.

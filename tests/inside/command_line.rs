@@ -95,7 +95,9 @@ fn check(request: Request, line: &[CString]) {
     match request {
         Request::Run(run) | Request::Install(Install { run, .. }) => {
             // What is executed stands right behind what is locked.
-            if let (Place::File(path), Command::Words(_, words)) = (run.place, run.command) {
+            if let (Place::File(path) | Place::Remote(path), Command::Words(_, words)) =
+                (run.place, run.command)
+            {
                 let place = line.len() - words.count() - 1;
                 assert!(ptr::eq(path.as_ptr(), line[place].as_ptr()), "{line:?}");
                 assert!(are_options(&line[1..place]), "{line:?}");
@@ -111,12 +113,19 @@ fn check(request: Request, line: &[CString]) {
             assert!(run.slots.is_none_or(|slots| (1..=999).contains(&slots)));
             let is_flock = run.terms.api == Api::Flock;
             assert!(is_flock || !run.terms.recorded, "{line:?}");
+            let is_remote = matches!(run.place, Place::Remote(_));
+            let is_for_a_file = run.slots.is_some() || !is_flock || run.manner.alarm.is_some();
+            assert!(!(is_remote && is_for_a_file), "{line:?}");
+            assert!(is_remote || run.hold_at_least.is_none(), "{line:?}");
         }
         Request::Status(asked) => {
             assert!(asked.paths.count() > 0, "{line:?}");
             assert!((1..=999).contains(&asked.slots), "{line:?}");
         }
-        Request::Uninstall(path, _) => assert!(is_of_line(path), "{line:?}"),
+        Request::Uninstall(Place::File(word) | Place::Remote(word), _) => {
+            assert!(is_of_line(word), "{line:?}");
+        }
+        Request::Uninstall(..) => panic!("{line:?}"),
         Request::Show(_) | Request::Unlock(..) | Request::Lock(..) => {}
     }
 }

@@ -133,7 +133,7 @@ fn a_hundred_thousand_arguments_take_no_more_memory_than_ten() {
 
 /// The target is 450 KB. This is what a release has, and some room for what is to come.
 #[cfg(all(target_env = "musl", not(debug_assertions)))]
-const LARGEST: u64 = 350_000;
+const LARGEST: u64 = 380_000;
 
 /// Of a stripped release build, as people install it.
 #[cfg(all(target_env = "musl", not(debug_assertions)))]

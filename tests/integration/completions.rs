@@ -35,6 +35,8 @@ const TABLE: &[(&str, &[&str])] = &[
     ("nonoverlap -l a", &["aa.lock", "ab.lock"]),
     ("nonoverlap -vl a", &["aa.lock", "ab.lock"]),
     ("nonoverlap --completions z", &["zsh"]),
+    ("nonoverlap --on-lost k", &["kill"]),
+    ("nonoverlap --on-lost ", &["ignore", "kill", "term"]),
     ("nonoverlap --completions ", &["bash", "fish", "zsh"]),
     ("nonoverlap -E ", &[]),
     ("nonoverlap --wait ", &[]),

@@ -82,6 +82,7 @@ mod queue;
 mod ranges;
 mod recipes;
 mod record;
+mod remote;
 #[cfg(target_os = "linux")] // strace is.
 mod reopening;
 mod ring;

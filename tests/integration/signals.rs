@@ -42,7 +42,7 @@ fn under_timers(first: &str, scene: &Scene) -> Command {
 
 /// Other systems do not show a process's mask and its pending signals.
 #[cfg(target_os = "linux")]
-mod seen_in_proc {
+pub mod seen_in_proc {
     use std::fs::File;
     use std::io::{self, Write};
     use std::process::Stdio;
@@ -53,11 +53,11 @@ mod seen_in_proc {
     use crate::harness::{Holder, Scene, broken_pipe, nonoverlap, run_on};
     use crate::probe::{both, in_child};
 
-    type Step = fn() -> io::Result<()>;
+    pub type Step = fn() -> io::Result<()>;
     type Sink = fn() -> Stdio;
 
     /// What a caller may have done to the signals, and what `/proc/self/status` then shows at least.
-    const STATES: &[(Step, &str, u64)] = &[
+    pub const STATES: &[(Step, &str, u64)] = &[
         (|| Ok(()), "SigBlk", 0),
         (|| ignore(PIPE), "SigIgn", PIPE),
         (|| ignore(XFSZ), "SigIgn", XFSZ),
@@ -70,7 +70,7 @@ mod seen_in_proc {
 
     /// Signals that a caller has left pending, for the thread that executes the command or for its process: two that
     /// nonoverlap has nothing to do with, and the two that a failing write(2) sends.
-    const PENDING: &[(Step, &str, u64)] = &[
+    pub const PENDING: &[(Step, &str, u64)] = &[
         (|| pend(USR1 | TERM, THREAD), "SigPnd", USR1 | TERM),
         (|| pend(USR1 | TERM, PROCESS), "ShdPnd", USR1 | TERM),
         (|| pend(PIPE | XFSZ, THREAD), "SigPnd", PIPE | XFSZ),
@@ -165,7 +165,7 @@ mod seen_in_proc {
         assert!(faults.is_empty(), "{}", faults.join("\n"));
     }
 
-    fn set_in(sight: &[String], field: &str) -> u64 {
+    pub fn set_in(sight: &[String], field: &str) -> u64 {
         let set = sight
             .iter()
             .find_map(|line| line.strip_prefix(field)?.strip_prefix(": "));
@@ -173,7 +173,7 @@ mod seen_in_proc {
     }
 
     /// By the system call itself: the C library's function leaves out those that it uses between threads (32 to 34).
-    fn block(mask: u64) -> io::Result<()> {
+    pub fn block(mask: u64) -> io::Result<()> {
         // SAFETY: the kernel's sets are the 8 bytes that the last argument says; the old set is not asked for.
         let answer = unsafe {
             libc::syscall(
@@ -188,7 +188,7 @@ mod seen_in_proc {
     }
 
     /// All of these that can be ignored; the C library lets nobody ignore those that it uses between threads.
-    fn ignore(mask: u64) -> io::Result<()> {
+    pub fn ignore(mask: u64) -> io::Result<()> {
         for signal in (1..=64).filter(|signal| mask >> (signal - 1) & 1 == 1) {
             // SAFETY: SIG_IGN is no function, so none runs in a signal.
             unsafe { libc::signal(signal, libc::SIG_IGN) };
@@ -196,11 +196,11 @@ mod seen_in_proc {
         Ok(())
     }
 
-    const PROCESS: libc::c_long = libc::SYS_kill;
-    const THREAD: libc::c_long = libc::SYS_tkill;
+    pub const PROCESS: libc::c_long = libc::SYS_kill;
+    pub const THREAD: libc::c_long = libc::SYS_tkill;
 
     /// Blocks these signals and sends them to itself. A child of fork(2) has one thread, whose number is its PID.
-    fn pend(signals: u64, call: libc::c_long) -> io::Result<()> {
+    pub fn pend(signals: u64, call: libc::c_long) -> io::Result<()> {
         block(signals)?;
         for signal in (1..=64).filter(|signal| signals >> (signal - 1) & 1 == 1) {
             // SAFETY: neither call touches memory.

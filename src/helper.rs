@@ -1,0 +1,191 @@
+//! The program that makes a connection and takes the lock on it: started, heard to its end, and waited
+//! for. Takes nothing it says for true.
+//!
+//! Its contract, for any language, is in the manual (REMOTE LOCKS, Helpers).
+
+use std::env;
+use std::ffi::{CStr, CString, OsStr};
+use std::fs::File;
+use std::io::{self, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::net::UnixStream;
+use std::process::{ChildStderr, Command, ExitStatus, Stdio};
+
+use rustix::cmsg_space;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::{Errno, ioctl_fionbio, read, retry_on_intr};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, recvmsg};
+
+use crate::escape::in_a_line;
+use crate::exec;
+use crate::request;
+use crate::sys;
+
+/// The variable in which a helper finds the command that the lock is for.
+const COMMAND: &str = "NONOVERLAP_COMMAND";
+
+/// How much of what a helper says is kept, in bytes, and of what it is told. The rest is dropped.
+const MOST: usize = 4096;
+
+/// A helper that cannot be run, and why.
+pub struct NoHelper(pub String, pub Errno);
+
+/// What came from a helper that has ended.
+#[derive(Default)]
+pub struct Heard {
+    /// What it passed.
+    pub descriptors: Vec<OwnedFd>,
+    /// What it wrote on its standard output, in a line.
+    pub text: Vec<u8>,
+    /// What it wrote on its standard error, in a line.
+    pub said: Vec<u8>,
+    /// How it ended.
+    pub status: ExitStatus,
+}
+
+impl Heard {
+    /// Why it failed, by its own words, or by its end if it had none.
+    pub fn why(self) -> Vec<u8> {
+        match self.said.is_empty() {
+            false => self.said,
+            true => format!("its helper ended with {}", self.status).into_bytes(),
+        }
+    }
+
+    /// Its answer, or this one where it wrote none.
+    pub fn answer(self, default: &str) -> Vec<u8> {
+        match self.text.is_empty() {
+            false => self.text,
+            true => default.into(),
+        }
+    }
+}
+
+/// Runs the helper of a scheme with these options and this word, for this command.
+///
+/// # Errors
+///
+/// [`NoHelper`] where there is none, where it cannot be started, or where we cannot hear it.
+pub fn ask(
+    scheme: &str,
+    options: &[String],
+    word: &CStr,
+    command: Option<request::Command>,
+) -> Result<Heard, NoHelper> {
+    let name = format!("nonoverlap-{scheme}");
+    let heard = find(&name).and_then(|path| {
+        let mut helper = Command::new(OsStr::from_bytes(path.to_bytes()));
+        helper.args(options).arg(OsStr::from_bytes(word.to_bytes()));
+        // A variable is as long as a word at the most (execve(2), "Limits"); a command is many.
+        let text = command.map(|command| command.to_string().chars().take(MOST).collect());
+        helper.envs(text.map(|text: String| (COMMAND, text)));
+        sys::with_children(|| run(helper))
+            .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+    });
+    heard.map_err(|reason| NoHelper(name, reason))
+}
+
+/// Where the program of this name is: beside us, or in PATH.
+fn find(name: &str) -> Result<CString, Errno> {
+    let find = |path: Vec<u8>| {
+        let path = CString::new(path).map_err(|_| Errno::NOENT)?;
+        exec::find(&path)
+    };
+    let beside = env::current_exe().map(|us| us.with_file_name(name).into_os_string());
+    match beside.map(|path| find(path.into_vec())) {
+        Ok(Ok(path)) => Ok(path),
+        _ => find(name.into()),
+    }
+}
+
+const NOTHING: &str = "/dev/null";
+
+fn run(mut helper: Command) -> io::Result<Heard> {
+    // A stream that is closed here would be the place of what is opened now, and the helper's own
+    // streams would be put over it.
+    let mut fillers = Vec::new();
+    let mut highest = -1;
+    while highest < libc::STDERR_FILENO {
+        let filler = File::open(NOTHING)?;
+        highest = filler.as_raw_fd();
+        fillers.push(filler);
+    }
+    let (socket, theirs) = UnixStream::pair()?;
+    helper
+        .stdin(Stdio::null())
+        .stdout(OwnedFd::from(theirs))
+        .stderr(Stdio::piped());
+    let mut child = helper.spawn()?;
+    // With it goes our copy of the socket's other end: the helper's end is to be the end.
+    drop(helper);
+    let heard = listen(socket, child.stderr.take());
+    let status = child.wait()?;
+    Ok(Heard { status, ..heard? })
+}
+
+/// Hears both streams of a helper to their ends: one that is not read would make it wait for us.
+fn listen(socket: UnixStream, stderr: Option<ChildStderr>) -> Result<Heard, Errno> {
+    let mut heard = Heard::default();
+    let (mut socket, mut stderr) = (Some(OwnedFd::from(socket)), stderr.map(OwnedFd::from));
+    for stream in socket.iter().chain(&stderr) {
+        ioctl_fionbio(stream, true)?;
+    }
+    while socket.is_some() || stderr.is_some() {
+        let open = socket.iter().chain(&stderr);
+        let mut open: Vec<_> = open.map(|it| PollFd::new(it, PollFlags::IN)).collect();
+        retry_on_intr(|| poll(&mut open, None))?;
+        let mut piece = [0; 512];
+        if let Some(it) = &socket {
+            match receive(it.as_fd(), &mut piece, &mut heard.descriptors) {
+                Ok([]) => socket = None,
+                Ok(more) => keep(&mut heard.text, more),
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                Err(reason) => return Err(reason),
+            }
+        }
+        if let Some(it) = &stderr {
+            match read(it, &mut piece) {
+                Ok(0) => stderr = None,
+                Ok(length) => keep(&mut heard.said, piece.get(..length).unwrap_or_default()),
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                Err(reason) => return Err(reason),
+            }
+        }
+    }
+    heard.text = in_a_line(&heard.text);
+    heard.said = in_a_line(&heard.said);
+    Ok(heard)
+}
+
+fn keep(kept: &mut Vec<u8>, more: &[u8]) {
+    let room = MOST.saturating_sub(kept.len());
+    kept.extend(more.iter().take(room));
+}
+
+/// Receives bytes, and the descriptors that come with them.
+///
+/// # Errors
+///
+/// As recvmsg(2). EMFILE where there were more descriptors than the one that is here: we may have no
+/// more, and the kernel has closed the others.
+fn receive<'a>(
+    socket: BorrowedFd<'_>,
+    piece: &'a mut [u8],
+    descriptors: &mut Vec<OwnedFd>,
+) -> Result<&'a [u8], Errno> {
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(2))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let pieces = &mut [IoSliceMut::new(piece)];
+    let message = recvmsg(socket, pieces, &mut control, RecvFlags::empty())?;
+    for part in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(passed) = part {
+            descriptors.extend(passed);
+        }
+    }
+    if message.flags.contains(ReturnFlags::CTRUNC) && descriptors.len() < 2 {
+        return Err(Errno::MFILE);
+    }
+    Ok(piece.get(..message.bytes).unwrap_or_default())
+}

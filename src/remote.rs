@@ -1,0 +1,160 @@
+//! From `SCHEME://` to [`Held`]: a lock that a server keeps, bound to a connection whose descriptor
+//! the command inherits. Knows no scheme: the program `nonoverlap-SCHEME` does, the helper.
+//!
+//! The helper is a child of ours for a moment and has ended before exec, so the command never meets
+//! it. What it leaves undone is our failure, and nothing runs.
+
+use std::ffi::CStr;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, getpeername, recv};
+
+use crate::acquire::{Attempt, Busy, Held};
+use crate::helper::{self, NoHelper};
+use crate::holders::{Finding, Verdict};
+use crate::lockfile::LockFile;
+use crate::log::Log;
+use crate::manner::Notice;
+use crate::outcome::{Error, Reason};
+use crate::request::{Kind, OnLost, Patience, Place, Run};
+use crate::sys;
+
+/// What follows a scheme.
+const MARK: &[u8] = b"://";
+
+/// No server, or no helper (sysexits(3), EX_UNAVAILABLE).
+const UNAVAILABLE: u8 = 69;
+
+/// The scheme of a word that begins with one and `://` (RFC 3986, section 3.1).
+pub fn scheme(word: &CStr) -> Option<&str> {
+    let word = word.to_bytes();
+    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
+    let end = word.iter().position(|byte| !is_part(byte))?;
+    let (scheme, rest) = word.split_at_checked(end)?;
+    let is_one = scheme.first()?.is_ascii_alphabetic() && rest.starts_with(MARK);
+    std::str::from_utf8(scheme).ok().filter(|_| is_one)
+}
+
+/// The scheme whose helper is asked.
+fn helped(word: &CStr) -> &str {
+    match scheme(word) {
+        // PostgreSQL's own library takes both for the same.
+        Some("postgres") => "postgresql",
+        scheme => scheme.unwrap_or_default(),
+    }
+}
+
+/// Takes the lock through its helper, or finds it taken.
+///
+/// # Errors
+///
+/// [`Error::NoHelper`]; [`Error::Helper`] for anything but exit status 0 and exactly one connection
+/// that is open, or 1 and none; [`Error::Descriptor`].
+#[cold]
+pub fn acquire(word: &'static CStr, run: &Run, log: Option<&Log>) -> Result<Attempt, Error> {
+    let place = Place::Remote(word);
+    let mut heard = helper::ask(helped(word), &options(run), word, Some(run.command))
+        .map_err(|NoHelper(name, reason)| Error::NoHelper(place, name, reason))?;
+    let last = heard.descriptors.pop();
+    let passed = (last, heard.descriptors.len());
+    let (status, why) = match (heard.status.code(), passed) {
+        (Some(0), (Some(connection), 0)) => {
+            if !heard.said.is_empty() {
+                run.manner.tell(log, &Notice::Helper(place, heard.said));
+            }
+            let file = LockFile::connection(connection, place)?;
+            return match watch(&file, run.on_lost) {
+                Ok(()) => Held::by_connection(file).map(Attempt::Held),
+                Err(why) => Err(Error::Helper(place, UNAVAILABLE, why)),
+            };
+        }
+        (Some(1), (None, _)) => {
+            return Ok(Attempt::Busy(Busy {
+                place,
+                waited: !matches!(run.terms.patience, Patience::None),
+                told: heard.said,
+            }));
+        }
+        (Some(status @ (64 | 69 | 78)), (None, _)) => (status as u8, heard.why()),
+        (Some(0), (None, _)) => (UNAVAILABLE, b"its helper passed no connection".to_vec()),
+        (Some(0), _) => (
+            UNAVAILABLE,
+            b"its helper passed several descriptors".to_vec(),
+        ),
+        _ => (UNAVAILABLE, heard.why()),
+    };
+    Err(Error::Helper(place, status, why))
+}
+
+/// What the helper is told of the run.
+fn options(run: &Run) -> Vec<String> {
+    let wait = match run.terms.patience {
+        Patience::None => None,
+        Patience::For(time) => Some(seconds(time)),
+        Patience::Endless => Some("inf".to_owned()),
+    };
+    let shared = (run.terms.kind == Kind::Shared).then(|| vec!["--shared".to_owned()]);
+    let wait = wait.map(|time| vec!["--wait".to_owned(), time]);
+    let hold = run
+        .hold_at_least
+        .map(|time| vec!["--hold-at-least".to_owned(), seconds(time)]);
+    [shared, wait, hold]
+        .into_iter()
+        .flatten()
+        .flatten()
+        .collect()
+}
+
+/// A number of seconds. (What Rust has to write a floating point number takes more room in the program
+/// than all of this file.)
+fn seconds(time: Duration) -> String {
+    let text = format!("{}.{:09}", time.as_secs(), time.subsec_nanos());
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    text.to_owned()
+}
+
+/// Has the kernel tell our process, whatever it has become by then, when the connection has ended;
+/// and looks whether it has ended already, of which no signal would tell any more.
+///
+/// From the helper's last question to the lock's end a server has nothing to say. So what can be read
+/// is a farewell, or an end.
+fn watch(connection: &LockFile, on_lost: OnLost) -> Result<(), Vec<u8>> {
+    let cannot = |reason| {
+        let reason = Reason(reason);
+        format!("its helper passed no connection that can be watched: {reason}").into_bytes()
+    };
+    let signal = match on_lost {
+        OnLost::Term => Some(libc::SIGTERM),
+        OnLost::Kill => Some(libc::SIGKILL),
+        OnLost::Ignore => None,
+    };
+    if let Some(signal) = signal {
+        sys::signal_at_end(connection.as_fd(), signal).map_err(cannot)?;
+    }
+    let mut byte = [0];
+    match recv(connection, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT) {
+        // A socket for datagrams that has no other end has nothing to read either.
+        Err(Errno::AGAIN) => getpeername(connection).map(drop).map_err(cannot),
+        Err(reason @ (Errno::NOTSOCK | Errno::NOTCONN | Errno::INVAL)) => Err(cannot(reason)),
+        Ok(_) | Err(_) => Err(b"the server has closed the connection".to_vec()),
+    }
+}
+
+/// Asks the helper who holds the lock. Takes none.
+#[cold]
+pub fn find(word: &'static CStr) -> Finding {
+    let told = match helper::ask(helped(word), &["--status".to_owned()], word, None) {
+        Ok(heard) => match heard.status.code() {
+            Some(0) => Verdict::Told(Some(true), heard.answer("held")),
+            Some(3) => Verdict::Told(Some(false), heard.answer("free")),
+            _ => Verdict::Told(None, heard.why()),
+        },
+        Err(NoHelper(name, reason)) => {
+            let why = format!("cannot run {name}: {}", Reason(reason));
+            Verdict::Told(None, why.into_bytes())
+        }
+    };
+    Finding::of_server(told)
+}

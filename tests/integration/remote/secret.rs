@@ -1,0 +1,135 @@
+//! A password in the word is shown nowhere, whatever happens.
+
+use super::server::{Server, text_of};
+use crate::crontab::Table;
+use crate::harness::{Ended, Run, nonoverlap};
+
+/// Words with a password, and how they are shown.
+#[rustfmt::skip] // A row a line is how a table is read.
+const WORDS: [(&str, &str); 10] = [
+    ("test://user:secret@host/x#y", "test://user:***@host/x#y"),
+    ("test://:secret@host", "test://:***@host"),
+    ("test://user:secret@", "test://user:***@"),
+    (
+        "test://user:se:cr@secret@h:1,h:2/d?a=b:c@d#e:f@g",
+        "test://user:***@h:1,h:2/d?a=b:c@d#e:f@g",
+    ),
+    // These letters should have been written as %23 and %3F; some take them all the same.
+    ("test://user:a#secret@host/x", "test://user:***@host/x"),
+    ("test://user:?secret@host/x#y", "test://user:***@host/x#y"),
+    // As a parameter, which PostgreSQL's library takes as well.
+    ("test://h/d?user=u&password=secret&a=b#y", "test://h/d?user=u&password=***&a=b#y"),
+    ("test://h/d?sslpassword=secret&password=a#secret#y", "test://h/d?sslpassword=***&password=***#y"),
+    ("test:///?password=secret", "test:///?password=***"),
+    ("test://u:secret@h?password=secret#y=a&b", "test://u:***@h?password=***#y=a&b"),
+];
+
+/// Words without one are shown as they are.
+const OPEN_WORDS: [&str; 9] = [
+    "test://user@host/x#y",
+    "test://host:5432/x#y",
+    "test://host/a:b@c",
+    "test:///a:b@c",
+    "test://#job",
+    "test://user@host:1/x",
+    "test://",
+    "test://host/x?passfile=y#password",
+    "test://host/x?a=b:c@d",
+];
+
+#[track_caller]
+fn keeps_the_secret(ended: &Ended, shown: &str) {
+    let all = ended.stdout() + &ended.stderr();
+    assert!(!all.contains("secret"), "{ended:?}");
+    assert!(all.contains(shown), "not {shown:?}: {ended:?}");
+}
+
+#[test]
+fn no_message_shows_a_password() {
+    let Some(server) = Server::with("") else {
+        return;
+    };
+    for (word, shown) in WORDS {
+        for (lines, options) in [
+            ("sys.exit(69)", &[][..]),
+            ("", &[]),
+            ("sys.exit(1)", &["-v"]),
+            ("say('held by another'); sys.exit(1)", &["-v"]),
+            ("give(connect())", &["-v"]),
+            ("give(connect())", &["-v", "-o"]),
+            ("say('hello'); give(connect())", &[]),
+            ("give(open('/dev/null'))", &[]),
+            ("print('held by another')", &["--status"]),
+            ("sys.exit(3)", &["--status"]),
+            ("say('no'); sys.exit(69)", &["--status"]),
+            ("print('held by another')", &["--status", "--json"]),
+            ("say('no'); sys.exit(69)", &["--status", "--json"]),
+        ] {
+            server.helper_that("bin/nonoverlap-test", lines);
+            let command = if options.contains(&"--status") {
+                &[][..]
+            } else {
+                &["true"]
+            };
+            let ended = server.nonoverlap(options).arg(word).args(command).run();
+            keeps_the_secret(&ended, shown);
+        }
+    }
+}
+
+#[test]
+fn the_log_shows_no_password() {
+    let Some(server) = Server::with("") else {
+        return;
+    };
+    let log = server.scene.path("log");
+    for (word, shown) in WORDS {
+        for lines in ["give(connect())", "sys.exit(1)", "say('held'); sys.exit(1)"] {
+            server.helper_that("bin/nonoverlap-test", lines);
+            let mut run = server.nonoverlap(["--log", log.to_str().unwrap(), word, "true"]);
+            run.run();
+            let text = text_of(&log);
+            assert!(text.contains(shown) && !text.contains("secret"), "{text}");
+            std::fs::remove_file(&log).unwrap();
+        }
+    }
+}
+
+#[test]
+fn no_refusal_shows_a_password() {
+    for (word, shown) in WORDS {
+        // No helper.
+        let run = |words: &[&str]| nonoverlap(words).env("PATH", "/no/such").run();
+        keeps_the_secret(&run(&[word, "/bin/true"]), shown);
+        keeps_the_secret(&run(&["--status", word]), shown);
+        keeps_the_secret(&run(&["--status", "--json", word]), shown);
+        // A descriptor would stand alone, or under -u.
+        keeps_the_secret(&run(&[word]), shown);
+        keeps_the_secret(&run(&["-u", word]), shown);
+        // No entry in the crontab.
+        let table = Table::stand_in();
+        keeps_the_secret(&table.nonoverlap(["--uninstall", word]).run(), shown);
+        for refused in [
+            &["--slots", "2", word, "true"][..],
+            &["-u", word, "true"],
+            &["--fcntl", word, "true"],
+            &["--fd", "0", "-u", word],
+            &["--uninstall", word, "true"],
+        ] {
+            let ended = run(refused);
+            assert_eq!(ended.code(), Some(64), "{ended:?}");
+            keeps_the_secret(&ended, "");
+        }
+    }
+}
+
+#[test]
+fn a_word_without_a_password_is_shown_as_it_is() {
+    for word in OPEN_WORDS {
+        let ended = nonoverlap([word, "/bin/true"])
+            .env("PATH", "/no/such")
+            .run();
+        let said = format!("nonoverlap: cannot lock {word}: ");
+        assert!(ended.stderr().starts_with(&said), "{ended:?}");
+    }
+}
