@@ -23,9 +23,12 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The binary under test, by an absolute path: the one that was built for this, or the one that
 /// `NONOVERLAP_TO_TEST` named when the tests were compiled, such as one for another processor.
-pub const NONOVERLAP: &str = match option_env!("NONOVERLAP_TO_TEST") {
-    Some(path) => path,
-    None => env!("CARGO_BIN_EXE_nonoverlap"),
+pub const NONOVERLAP: &str = match (
+    option_env!("NONOVERLAP_TO_TEST"),
+    option_env!("CARGO_BIN_EXE_nonoverlap"),
+) {
+    (Some(path), _) | (None, Some(path)) => path,
+    (None, None) => panic!("no binary to test"),
 };
 
 /// A folder of the test's own, which is gone when the test ends.

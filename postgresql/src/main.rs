@@ -1,0 +1,88 @@
+//! nonoverlap-postgresql takes an advisory lock on a PostgreSQL server, and passes the connection
+//! that the lock is bound to.
+//!
+//! ```text
+//! argv --request--> Request --session--> Session --lock--> Locked --pass--> (nonoverlap)
+//!                                                     \--> Held
+//! ```
+//!
+//! nonoverlap starts it, with a Unix socket as its standard output, and what it says on standard
+//! error is shown. Its contract is in nonoverlap's manual (REMOTE LOCKS).
+//!
+//! The connection is never finished here: that would end the session, and the lock with it. The
+//! descriptor lives on in who got it, and the kernel closes it when the last of them has ended.
+
+#![deny(unsafe_code)]
+
+mod aside;
+mod failure;
+mod holder;
+mod pass;
+mod request;
+mod session;
+mod sys;
+
+use std::env;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use failure::Failure;
+use request::{Request, Task};
+use session::{Answer, Session};
+
+/// Somebody else has the lock.
+const CONFLICT: u8 = 1;
+
+/// Exit statuses of `--status`.
+const HELD: u8 = 0;
+const FREE: u8 = 3;
+
+fn main() -> ExitCode {
+    match request::read(env::args_os()).and_then(carry_out) {
+        Ok(status) => ExitCode::from(status),
+        Err(failure) => {
+            // Where nobody hears it, the exit status is left.
+            let _ = writeln!(io::stderr(), "{failure}");
+            ExitCode::from(failure.status())
+        }
+    }
+}
+
+fn carry_out(request: Request) -> Result<u8, Failure> {
+    match request {
+        Request::Show(page) => tell(page).map(|()| 0),
+        Request::Ask(target, Task::Status) => {
+            let mut session = Session::connect(&target, "nonoverlap --status")?;
+            let holders = session.holders()?;
+            tell(&holders.to_string())?;
+            Ok(if holders.is_free() { FREE } else { HELD })
+        }
+        Request::Ask(target, Task::Lock(terms)) => {
+            let stdout = pass::stdout()?;
+            let mut session = Session::connect(&target, &holder::ourselves())?;
+            match session.lock(&terms, stdout)? {
+                Answer::Locked => {
+                    pass::pass(session.socket()?, stdout)?;
+                    // If that fails, so do we, and nonoverlap drops what it got.
+                    if let Some(time) = terms.hold_at_least {
+                        pass::hold(session.socket()?, time)?;
+                    }
+                    Ok(0)
+                }
+                Answer::Held(holders) => {
+                    if let Some(holders) = holders {
+                        let _ = writeln!(io::stderr(), "{}", holders.of_refusal());
+                    }
+                    Ok(CONFLICT)
+                }
+            }
+        }
+    }
+}
+
+fn tell(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout();
+    writeln!(stdout, "{text}")
+        .and_then(|()| stdout.flush())
+        .map_err(|error| Failure::Unavailable(format!("cannot write to standard output: {error}")))
+}

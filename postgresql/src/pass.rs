@@ -1,0 +1,79 @@
+//! What becomes of the connection: passed to nonoverlap, and kept by a process beside it for
+//! `--hold-at-least`.
+
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::thread::sleep;
+use std::time::Duration;
+
+use rustix::cmsg_space;
+use rustix::fs::{Mode, OFlags, open};
+use rustix::io::{Errno, retry_on_intr};
+use rustix::net::{
+    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, getsockname, sendmsg,
+};
+use rustix::process::{chdir, setsid};
+use rustix::stdio;
+
+use crate::failure::Failure;
+use crate::sys;
+
+/// The Unix socket that nonoverlap listens on.
+///
+/// # Errors
+///
+/// [`Failure::Usage`] where standard output is none.
+pub fn stdout() -> Result<BorrowedFd<'static>, Failure> {
+    match getsockname(stdio::stdout()) {
+        Ok(address) if address.address_family() == AddressFamily::UNIX => Ok(stdio::stdout()),
+        _ => Err(Failure::Usage(
+            "standard output is no Unix socket: nonoverlap is to start this program; see --help"
+                .to_owned(),
+        )),
+    }
+}
+
+/// Passes a connection's descriptor. Descriptors travel with data, so there is a byte.
+///
+/// # Errors
+///
+/// [`Failure::Unavailable`].
+pub fn pass(connection: BorrowedFd<'_>, socket: BorrowedFd<'_>) -> Result<(), Failure> {
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let descriptors = [connection];
+    control.push(SendAncillaryMessage::ScmRights(&descriptors));
+    let byte = [IoSlice::new(b"\n")];
+    retry_on_intr(|| sendmsg(socket, &byte, &mut control, SendFlags::empty()))
+        .map(|_| ())
+        .map_err(|reason| Failure::Unavailable(format!("cannot pass the connection: {reason}")))
+}
+
+/// Has a process of its own keep the connection for this time, though the command may have ended. It
+/// has nothing else that the caller has: no terminal, no directory, no descriptor.
+///
+/// # Errors
+///
+/// [`Failure::Unavailable`] where there can be no such process.
+pub fn hold(connection: BorrowedFd<'_>, time: Duration) -> Result<(), Failure> {
+    let cannot = |reason: Errno| {
+        Failure::Unavailable(format!(
+            "cannot keep the lock for --hold-at-least: {reason}"
+        ))
+    };
+    let nothing = open(c"/dev/null", OFlags::RDWR, Mode::empty()).map_err(cannot)?;
+    if sys::fork().map_err(cannot)? {
+        return Ok(());
+    }
+    // Whatever fails now, the lock is kept, and that is the duty.
+    let _ = setsid();
+    let _ = chdir(c"/");
+    for put in [stdio::dup2_stdin, stdio::dup2_stdout, stdio::dup2_stderr] {
+        let _ = put(nothing.as_fd());
+    }
+    sys::close_all_but(connection);
+    sys::end_after(0);
+    sleep(time);
+    sys::end()
+}

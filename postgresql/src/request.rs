@@ -1,0 +1,172 @@
+//! From argv to a [`Request`].
+
+use std::ffi::{CString, OsStr, OsString};
+use std::os::unix::ffi::OsStringExt;
+use std::time::Duration;
+
+use lexopt::{Arg, Parser};
+
+use crate::failure::Failure;
+
+/// What the caller wants.
+pub enum Request {
+    /// A page on standard output.
+    Show(&'static str),
+    /// Something of a lock.
+    Ask(Target, Task),
+}
+
+/// What is to be done.
+pub enum Task {
+    /// Take it.
+    Lock(Terms),
+    /// Tell who has it.
+    Status,
+}
+
+/// How a lock is taken.
+pub struct Terms {
+    /// Whether it excludes exclusive locks only.
+    pub shared: bool,
+    /// What to do if it is taken.
+    pub patience: Patience,
+    /// How long it is kept at least.
+    pub hold_at_least: Option<Duration>,
+}
+
+/// What to do if the lock is taken.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Patience {
+    /// Refuse.
+    None,
+    /// Wait for so long.
+    For(Duration),
+    /// Wait as long as it takes.
+    Endless,
+}
+
+/// A lock on a server.
+pub struct Target {
+    /// How to connect, for libpq: all in front of the last `#`.
+    pub server: CString,
+    /// What the lock is called: all behind it.
+    pub name: CString,
+}
+
+const HELP: &str = "\
+Usage: nonoverlap-postgresql [options] TARGET
+
+nonoverlap starts this for a lock on a PostgreSQL server:
+       nonoverlap 'postgresql://HOST/DATABASE#NAME' COMMAND [ARG...]
+
+Takes the advisory lock NAME, and passes the connection that it is bound to
+through the Unix socket on standard output. TARGET is what libpq takes for a
+connection string, and behind its last # the name of the lock;
+postgresql://#NAME has everything else from the PG* variables.
+
+Options:
+  --shared                 take a shared lock
+  --wait SECS              wait at most SECS seconds, or as long as it takes: inf
+  --hold-at-least SECS     keep the lock that long, though the command ended
+  --status                 tell who holds the lock, and take none
+  --help                   show this help
+  --version                show the version
+
+Exit status:
+  0     locked, and passed on; with --status: held
+  1     somebody else holds the lock, or the wait timed out
+  3     with --status: free
+  64    the command line or TARGET is wrong
+  69    no server, or it refuses, or it does not answer
+  78    the server cannot hold such a lock: a standby, or behind a pooler
+
+The manual: man nonoverlap, REMOTE LOCKS";
+
+const VERSION: &str = concat!("nonoverlap-postgresql ", env!("CARGO_PKG_VERSION"));
+
+/// Reads the command line.
+///
+/// # Errors
+///
+/// [`Failure::Usage`].
+pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Request, Failure> {
+    let wrong = |error: lexopt::Error| usage(error.to_string());
+    let mut parser = Parser::from_iter(words);
+    let (mut shared, mut status, mut patience) = (false, false, Patience::None);
+    let (mut hold_at_least, mut target) = (None, None);
+    while let Some(argument) = parser.next().map_err(wrong)? {
+        match argument {
+            Arg::Long("shared") => shared = true,
+            Arg::Long("status") => status = true,
+            Arg::Long("wait") => patience = self::patience(&parser.value().map_err(wrong)?)?,
+            Arg::Long("hold-at-least") => {
+                hold_at_least = Some(seconds(&parser.value().map_err(wrong)?)?);
+            }
+            Arg::Long("help") => return Ok(Request::Show(HELP)),
+            Arg::Long("version") => return Ok(Request::Show(VERSION)),
+            Arg::Value(word) if target.is_none() => target = Some(split(word)?),
+            other => return Err(wrong(other.unexpected())),
+        }
+    }
+    let target = target.ok_or_else(|| usage("no TARGET given; see --help".to_owned()))?;
+    let terms = Terms {
+        shared,
+        patience,
+        hold_at_least,
+    };
+    let task = if status {
+        Task::Status
+    } else {
+        Task::Lock(terms)
+    };
+    Ok(Request::Ask(target, task))
+}
+
+fn usage(what: String) -> Failure {
+    Failure::Usage(what)
+}
+
+fn patience(word: &OsStr) -> Result<Patience, Failure> {
+    match word.to_str() {
+        Some("inf") => Ok(Patience::Endless),
+        _ => seconds(word).map(|time| match time {
+            Duration::ZERO => Patience::None,
+            time => Patience::For(time),
+        }),
+    }
+}
+
+/// A number that is too large is no infinite one: only a word says that.
+fn seconds(word: &OsStr) -> Result<Duration, Failure> {
+    let number = word.to_str().and_then(|word| word.parse().ok());
+    number
+        .and_then(|number| Duration::try_from_secs_f64(number).ok())
+        .ok_or_else(|| {
+            let word = word.to_string_lossy();
+            usage(format!("not a number of seconds: '{word}'"))
+        })
+}
+
+/// Splits a TARGET at its last `#`.
+fn split(word: OsString) -> Result<Target, Failure> {
+    let mut server = word.into_vec();
+    let Some(mark) = server.iter().rposition(|&byte| byte == b'#') else {
+        let what = "no lock named: TARGET ends with # and the name of the lock";
+        return Err(usage(what.to_owned()));
+    };
+    let name = server.split_off(mark + 1);
+    server.pop();
+    if name.is_empty() {
+        return Err(usage(
+            "the name of the lock, behind the #, is empty".to_owned(),
+        ));
+    }
+    if std::str::from_utf8(&name).is_err() {
+        return Err(usage("the name of the lock is not UTF-8".to_owned()));
+    }
+    // Words have no zero byte.
+    match (CString::new(server), CString::new(name)) {
+        (Ok(server), Ok(name)) => Ok(Target { server, name }),
+        _ => Err(usage("TARGET has a zero byte".to_owned())),
+    }
+}

@@ -1,0 +1,565 @@
+//! Promises about a link that is cut without a word: no packet passes, and nobody is told. The command
+//! that was cut off hears of the loss before another host has its lock, and a short cut changes
+//! nothing.
+//!
+//! A host is a network namespace here, and so are the server and the switch between them all. The
+//! namespaces have no names, and each is gone with the process that was started for it.
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::harness::{
+    Ended, HOLD, PATIENCE, Run, Watchdog, eventually, has_tool, is_root, left_out,
+};
+use crate::server::{ROLE, Server, in_network_of, nonoverlap};
+
+/// All at once, each with hosts of its own: each takes half a minute.
+#[test]
+fn a_link_that_is_cut_never_lets_two_run() {
+    let Some(network) = Network::new() else {
+        return;
+    };
+    let network = &network;
+    let both = &[Way::ToServer, Way::FromServer][..];
+    thread::scope(|scope| {
+        let cuts = [
+            (both, "whole", 3),
+            (&[Way::ToServer], "to the server", 3),
+            // A kernel that gives up says so to the other side, which hears it here, and at once.
+            (&[Way::FromServer], "from the server", 0),
+        ];
+        for (ways, name, margin) in cuts {
+            let margin = Duration::from_secs(margin);
+            scope.spawn(move || {
+                a_cut_off_command_ends_before_another_is_served(network, ways, name, margin);
+            });
+        }
+        scope.spawn(|| a_host_in_the_queue_is_served_after_the_end(network));
+        scope.spawn(|| a_host_whose_own_queue_is_full_hears_of_the_loss(network));
+        scope.spawn(|| a_blip_of_4_s_changes_nothing(network));
+        scope.spawn(|| a_host_that_is_cut_off_while_it_waits_never_runs(network));
+        for (ways, name) in [(both, "for nobody"), (&[Way::ToServer], "unthanked")] {
+            scope.spawn(move || what_is_given_to_a_cut_off_host_becomes_free(network, ways, name));
+        }
+    });
+}
+
+/// Nobody is cut off but the server itself, which knows: its interface is down.
+#[test]
+fn a_server_that_was_off_the_network_never_lets_two_run() {
+    let Some(network) = Network::new() else {
+        return;
+    };
+    let (a, b) = (network.host(), network.host());
+    let lock = network.lock("job");
+    let job = Job::start(a.nonoverlap(&[&lock]));
+    let pid = job.pid();
+    thread::scope(|scope| {
+        let mut job = job;
+        let (begin, begun) = channel();
+        let contender = scope.spawn(|| contend(&b, &lock, pid, begin, &[1, 69]));
+        begun.recv().unwrap();
+        network.set_server("down");
+        thread::sleep(BLIP);
+        network.set_server("up");
+        // A word from the server, or both have forgotten what was.
+        b.nonoverlap(&[&lock, "echo", "ran"])
+            .run()
+            .expect(1, "", "");
+        network.set_server("down");
+        let down = Instant::now();
+        let (status, told) = job.wait();
+        assert_eq!(status.signal(), Some(libc::SIGTERM), "{status}");
+        network.set_server("up");
+        let (ended, served) = contender.join().unwrap();
+        ended.expect(0, "ended\n", "");
+        figure("the server down", told - down, served - down);
+    });
+}
+
+/// `margin` is less than what there is between the two, the time that a command has to clean up.
+fn a_cut_off_command_ends_before_another_is_served(
+    network: &Network,
+    ways: &[Way],
+    name: &str,
+    margin: Duration,
+) {
+    let (a, b) = (network.host(), network.host());
+    let lock = network.lock(name);
+    let job = Job::start(a.nonoverlap(&[&lock]));
+    let pid = job.pid();
+    thread::scope(|scope| {
+        // Where something fails, it is dropped, and the contender ends.
+        let mut job = job;
+        let (begin, begun) = channel();
+        let contender = scope.spawn(|| contend(&b, &lock, pid, begin, &[1]));
+        begun.recv().unwrap();
+        a.cut(ways);
+        let cut = Instant::now();
+        let (status, told) = job.wait();
+        assert_eq!(status.signal(), Some(libc::SIGTERM), "{name}: {status}");
+        let (ended, served) = contender.join().unwrap();
+        figure(name, told - cut, served - cut);
+        assert_eq!(ended.code(), Some(0), "{name}: {ended:?}");
+        if margin.is_zero() {
+            assert_is_over(&ended);
+        } else {
+            ended.expect(0, "ended\n", "");
+            assert!(served >= told + margin, "{name}: {:?}", served - told);
+        }
+    });
+}
+
+/// The server serves it as soon as it hears of the end itself.
+fn a_host_in_the_queue_is_served_after_the_end(network: &Network) {
+    let (a, b) = (network.host(), network.host());
+    let lock = network.lock("queue");
+    let mut job = Job::start(a.nonoverlap(&[&lock]));
+    let waiter = Started::new(b.nonoverlap(&["-w", "55", &lock]).args(look_for(job.pid())));
+    b.eventually_waits(&lock);
+    a.cut(&[Way::FromServer]);
+    let cut = Instant::now();
+    let (status, told) = job.wait();
+    assert_eq!(status.signal(), Some(libc::SIGTERM), "{status}");
+    let ended = waiter.ended();
+    figure("from the server, queue", told - cut, cut.elapsed());
+    assert_is_over(&ended);
+}
+
+/// The kernel does not count a question that did not even leave the host.
+fn a_host_whose_own_queue_is_full_hears_of_the_loss(network: &Network) {
+    let (a, b) = (network.host(), network.host());
+    let lock = network.lock("full");
+    let mut job = Job::start(a.nonoverlap(&[&lock]));
+    let waiter = Started::new(b.nonoverlap(&["-w", "55", &lock]).args(look_for(job.pid())));
+    b.eventually_waits(&lock);
+    a.cut(&[Way::FromServer]);
+    let cut = Instant::now();
+    eventually("a question has no answer", || {
+        let mut sockets = in_network_of(a.place.pid(), "ss");
+        let sockets = sockets.arg("-tnoH").run().stdout();
+        sockets.contains("timer:(keepalive,") && !sockets.contains(",0)")
+    });
+    a.place
+        .shell("tc qdisc replace dev eth0 root pfifo limit 0");
+    let (status, told) = job.wait();
+    assert_eq!(status.signal(), Some(libc::SIGTERM), "{status}");
+    waiter.ended().expect(0, "ended\n", "");
+    figure("the own queue full", told - cut, cut.elapsed());
+}
+
+/// The command saw that the one that was cut off does nothing any more.
+#[track_caller]
+fn assert_is_over(ended: &Ended) {
+    assert_eq!(ended.code(), Some(0), "{ended:?}");
+    let seen = ended.stdout();
+    assert!(["ended\n", "ends\n"].contains(&&*seen), "{ended:?}");
+}
+
+fn a_blip_of_4_s_changes_nothing(network: &Network) {
+    let (a, b) = (network.host(), network.host());
+    let lock = network.lock("blip");
+    let mut job = Job::start(a.nonoverlap(&[&lock]));
+    a.cut(&[Way::ToServer, Way::FromServer]);
+    let cut = Instant::now();
+    // Until whatever either side began in the blip would have come to its end.
+    while cut.elapsed() < Duration::from_secs(30) {
+        if cut.elapsed() >= BLIP {
+            a.heal();
+        }
+        b.nonoverlap(&[&lock, "echo", "ran"])
+            .run()
+            .expect(1, "", "");
+        thread::sleep(Duration::from_millis(100));
+    }
+    job.stdin.take();
+    assert_eq!(job.wait().0.code(), Some(0));
+    b.nonoverlap(&[&lock, "echo", "ran"])
+        .run()
+        .expect(0, "ran\n", "");
+}
+
+fn a_host_that_is_cut_off_while_it_waits_never_runs(network: &Network) {
+    let (a, b) = (network.host(), network.host());
+    let lock = network.lock("patience");
+    let _job = Job::start(b.nonoverlap(&[&lock]));
+    let waiter = Started::new(a.nonoverlap(&["-w", "60", &lock]).args(["echo", "ran"]));
+    b.eventually_waits(&lock);
+    a.cut(&[Way::ToServer, Way::FromServer]);
+    let cut = Instant::now();
+    let ended = waiter.ended();
+    assert_eq!(
+        (ended.code(), &*ended.stdout()),
+        (Some(69), ""),
+        "{ended:?}"
+    );
+    figure("while it waits", cut.elapsed(), cut.elapsed());
+}
+
+/// The server cannot know that nobody hears that he has the lock.
+fn what_is_given_to_a_cut_off_host_becomes_free(network: &Network, ways: &[Way], name: &str) {
+    let (a, b) = (network.host(), network.host());
+    let lock = network.lock(name);
+    let job = Job::start(b.nonoverlap(&[&lock]));
+    let waiter = Started::new(a.nonoverlap(&["-w", "55", &lock]).args(["echo", "ran"]));
+    b.eventually_waits(&lock);
+    a.cut(ways);
+    let cut = Instant::now();
+    drop(job);
+    let next = b.nonoverlap(&["-w", "55", &lock, "echo", "ran"]).run();
+    let served = cut.elapsed();
+    next.expect(0, "ran\n", "");
+    let ended = waiter.ended();
+    assert_eq!(
+        (ended.code(), &*ended.stdout()),
+        (Some(69), ""),
+        "{ended:?}"
+    );
+    figure(name, served, served);
+}
+
+/// How long a cut is that changes nothing.
+const BLIP: Duration = Duration::from_secs(4);
+
+/// Tries to get the lock, again and again, as long as the answer is one of these, and gives the first
+/// other one and when it came.
+fn contend(
+    host: &Host<'_>,
+    lock: &str,
+    process: u32,
+    begin: std::sync::mpsc::Sender<()>,
+    refusals: &[i32],
+) -> (Ended, Instant) {
+    let start = Instant::now();
+    loop {
+        let ended = host.nonoverlap(&[lock]).args(look_for(process)).run();
+        let is_refusal = ended.code().is_some_and(|code| refusals.contains(&code));
+        if !is_refusal || start.elapsed() > PATIENCE {
+            return (ended, Instant::now());
+        }
+        // Nobody listens after the first.
+        let _ = begin.send(());
+    }
+}
+
+/// A command that says what became of this process, more exactly than clocks could: "runs"; "ends"
+/// where nothing of it is executed any more, since it has been killed and the kernel has not cleared
+/// it away yet; "ended" where it is gone, or a zombie.
+fn look_for(process: u32) -> [String; 5] {
+    // What follows the name in parentheses: the state, and as the 7th the flags, of which 4 says
+    // that it exits, and as the 29th the pending signals, of which 256 is what becomes of every one
+    // that kills (proc(5), PF_EXITING and SIGKILL).
+    let script = r#"{ read -r stat </proc/$1/stat; } 2>/dev/null || stat=') Z'
+        set -- ${stat##*) }
+        case $1 in
+        Z | X) echo ended ;;
+        *) [ $((${7} & 4 | ${29} & 256)) != 0 ] && echo ends || echo "runs: $stat" ;;
+        esac"#;
+    ["sh", "-c", script, "sh", &process.to_string()].map(str::to_owned)
+}
+
+/// What was measured, for who runs the tests with --nocapture.
+fn figure(what: &str, told: Duration, served: Duration) {
+    println!("{what}: told after {told:?}, another served after {served:?}");
+}
+
+/// Which packets are dropped.
+#[derive(Clone, Copy)]
+enum Way {
+    ToServer,
+    FromServer,
+}
+
+impl Way {
+    /// The set in which the switch has whose packets these are.
+    fn set(self) -> &'static str {
+        match self {
+            Way::ToServer => "from",
+            Way::FromServer => "to",
+        }
+    }
+}
+
+/// A server, and a switch that it and all hosts have a cable to.
+struct Network {
+    server: Server,
+    switch: Namespace,
+    of_server: Namespace,
+    /// How many cables there are.
+    cables: AtomicU8,
+}
+
+/// Where the server is.
+const ADDRESS: u8 = 1;
+
+impl Network {
+    /// None where this cannot be had, which is said.
+    fn new() -> Option<Network> {
+        let what = "what a cut link does";
+        if !is_root() {
+            left_out(what, "only root can make a network");
+            return None;
+        }
+        let tools = ["unshare", "nsenter", "ip", "ss", "tc", "nft"];
+        if !tools.iter().all(|tool| has_tool(tool, what)) {
+            return None;
+        }
+        let possible =
+            "ip link add port1 type veth peer name eth0 && ip link add switch type bridge &&
+            nft add table bridge cut";
+        let trial = Command::new("unshare")
+            .args(["--net", "sh", "-c", possible])
+            .run();
+        if trial.code() != Some(0) {
+            left_out(what, &trial.stderr());
+            return None;
+        }
+        let (switch, of_server) = (Namespace::new(), Namespace::new());
+        switch.shell(
+            "ip link add switch type bridge
+            ip link set switch up
+            nft -f - <<'END'
+            table bridge cut {
+                set from { type ifname; }
+                set to { type ifname; }
+                chain forward {
+                    type filter hook forward priority 0;
+                    iifname @from drop
+                    oifname @to drop
+                }
+            }
+END",
+        );
+        let cables = AtomicU8::new(ADDRESS);
+        cable(&switch, &of_server, cables.fetch_add(1, Ordering::Relaxed));
+        let server = Server::inside(of_server.pid(), "");
+        Some(Network {
+            server,
+            switch,
+            of_server,
+            cables,
+        })
+    }
+
+    /// One more host.
+    fn host(&self) -> Host<'_> {
+        let place = Namespace::new();
+        let number = self.cables.fetch_add(1, Ordering::Relaxed);
+        cable(&self.switch, &place, number);
+        Host {
+            network: self,
+            place,
+            number,
+        }
+    }
+
+    fn lock(&self, name: &str) -> String {
+        let port = self.server.port;
+        format!("postgresql://{ROLE}@10.0.0.{ADDRESS}:{port}/postgres#{name}")
+    }
+
+    fn set_server(&self, state: &str) {
+        self.of_server.shell(&format!("ip link set eth0 {state}"));
+    }
+}
+
+/// Connects a namespace with the switch.
+fn cable(switch: &Namespace, place: &Namespace, number: u8) {
+    let pid = place.pid();
+    switch.shell(&format!(
+        "ip link add port{number} type veth peer name eth0 netns {pid}
+        ip link set port{number} master switch up"
+    ));
+    place.shell(&format!(
+        "ip link set lo up
+        ip address add 10.0.0.{number}/24 dev eth0
+        ip link set eth0 up"
+    ));
+}
+
+struct Host<'a> {
+    network: &'a Network,
+    place: Namespace,
+    number: u8,
+}
+
+impl Host<'_> {
+    /// nonoverlap with these arguments, on this host.
+    fn nonoverlap(&self, arguments: &[&str]) -> Command {
+        let outside = nonoverlap(arguments);
+        let mut inside = in_network_of(self.place.pid(), outside.get_program());
+        inside.args(outside.get_args());
+        for (name, value) in outside.get_envs() {
+            match value {
+                Some(value) => inside.env(name, value),
+                None => inside.env_remove(name),
+            };
+        }
+        inside
+    }
+
+    /// Waits until somebody waits for the lock, which this host asks.
+    fn eventually_waits(&self, lock: &str) {
+        eventually("somebody waits", || {
+            let status = self.nonoverlap(&["--status", lock]).run();
+            status.stdout().contains("1 waits")
+        });
+    }
+
+    fn cut(&self, ways: &[Way]) {
+        let element = |way: &Way| {
+            let (set, number) = (way.set(), self.number);
+            format!("add element bridge cut {set} {{ port{number} }}\n")
+        };
+        self.switch_rules(&ways.iter().map(element).collect::<String>());
+    }
+
+    /// Ends every cut of this host, if there is one.
+    fn heal(&self) {
+        let number = self.number;
+        let element = |set| {
+            // Adding what is there is no error, but taking away what is not would be one.
+            let element = format!("element bridge cut {set} {{ port{number} }}\n");
+            format!("add {element}delete {element}")
+        };
+        self.switch_rules(&["from", "to"].map(element).concat());
+    }
+
+    fn switch_rules(&self, rules: &str) {
+        let mut nft = in_network_of(self.network.switch.pid(), "nft");
+        let ended = nft.args(["-f", "-"]).run_with_input(rules);
+        ended.expect(0, "", "");
+    }
+}
+
+/// A network namespace, which lives as long as the process that has it.
+struct Namespace {
+    process: Child,
+}
+
+impl Namespace {
+    fn new() -> Namespace {
+        let mut command = Command::new("unshare");
+        command.arg("--net").args(HOLD);
+        Namespace {
+            process: held(&mut command),
+        }
+    }
+
+    fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Does this here, and all of it.
+    #[track_caller]
+    fn shell(&self, script: &str) {
+        let ended = in_network_of(self.pid(), "sh")
+            .args(["-e", "-c", script])
+            .run();
+        assert_eq!(ended.code(), Some(0), "{ended:?}");
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        // Its standard input is closed by that, too.
+        let _ = self.process.wait();
+    }
+}
+
+/// Starts [`HOLD`], and returns when it says that it runs.
+#[track_caller]
+fn held(command: &mut Command) -> Child {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    let _ = BufReader::new(child.stdout.take().unwrap()).read_line(&mut said);
+    if said != "held\n" {
+        panic!("{command:?} said {said:?} and ended: {:?}", child.wait());
+    }
+    child
+}
+
+/// A command under a lock, until it is told to end, or dropped.
+struct Job {
+    child: Child,
+    stdin: Option<ChildStdin>,
+}
+
+impl Job {
+    /// Any command of [`HOLD`].
+    #[track_caller]
+    fn start(mut command: Command) -> Job {
+        let mut child = held(command.args(HOLD));
+        let stdin = child.stdin.take();
+        Job { child, stdin }
+    }
+
+    fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its end, and when it was seen.
+    fn wait(&mut self) -> (ExitStatus, Instant) {
+        let watchdog = Watchdog::over(&self.child);
+        let status = self.child.wait().unwrap();
+        assert!(!watchdog.has_bitten(), "it is not told");
+        (status, Instant::now())
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        self.stdin.take();
+        let _ = self.child.wait();
+    }
+}
+
+/// A run whose end is awaited later, or that is killed.
+struct Started {
+    line: String,
+    /// Taken when its end is awaited.
+    child: Option<Child>,
+    watchdog: Watchdog,
+}
+
+impl Started {
+    fn new(command: &mut Command) -> Started {
+        let line = format!("{command:?}");
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let watchdog = Watchdog::over(&child);
+        Started {
+            line,
+            child: Some(child),
+            watchdog,
+        }
+    }
+
+    #[track_caller]
+    fn ended(mut self) -> Ended {
+        let child = self.child.take().unwrap();
+        Ended::of(self.line.clone(), child, &self.watchdog)
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! Promises about servers that cannot hold the lock: a standby, a pooler, and those that lack what it
+//! takes or say yes and lock nothing. Nothing runs, with 78, and nothing of the attempt stays there.
+
+use std::env;
+use std::fs::File;
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+
+use crate::harness::{HOLD, Holder, Run, eventually, is_root, left_out};
+use crate::refusal::{RAN, nothing_is_left, refused, refused_by, runs};
+use crate::server::{ADMIN, ROLE, Server, free_port, nonoverlap, without_variables};
+
+/// What every one of them is told to be.
+const CANNOT: &str = "the server cannot hold such a lock: ";
+
+/// A hot standby of a server, running.
+#[track_caller]
+pub fn standby_of(primary: &Server) -> Server {
+    let standby = Server::nowhere();
+    let from = format!("host=127.0.0.1 port={} user={ADMIN}", primary.port);
+    let mut copy = standby.program("pg_basebackup");
+    copy.args(["-R", "-c", "fast", "--no-sync", "-d", &from, "-D"]);
+    let ended = without_variables(copy.arg(standby.data())).run();
+    assert_eq!(ended.code(), Some(0), "{ended:?}");
+    let folder = standby.scene.path("");
+    let own = format!(
+        "port = {}\nunix_socket_directories = '{}'\n",
+        standby.port,
+        folder.display()
+    );
+    standby.append("postgresql.conf", &own);
+    standby.control(&["start"]);
+    standby
+}
+
+#[test]
+fn a_standby_is_78_and_its_primary_serves() {
+    let primary = Server::start();
+    let standby = standby_of(&primary);
+    let lock = standby.lock("job");
+    refused(&lock, 78, &format!("{CANNOT}it is a standby"));
+    for options in [["-w", "5"], ["-w", "inf"], ["--shared", "-v"]] {
+        let mut command = nonoverlap(options);
+        refused_by(command.arg(&lock), &lock, 78, "it is a standby");
+    }
+    nothing_is_left(&standby);
+    // libpq finds the primary where it is asked to, and it is the primary's lock.
+    let either = format!(
+        "postgresql://{ROLE}@127.0.0.1:{},127.0.0.1:{}/postgres?target_session_attrs=primary#job",
+        standby.port, primary.port
+    );
+    runs(&mut nonoverlap([&either]));
+    let holder = Holder::start(nonoverlap([primary.lock("job")]).args(HOLD));
+    nonoverlap([&*either]).args(RAN).run().expect(1, "", "");
+    holder.end();
+    // It is the standby that is refused, not the place.
+    standby.control(&["promote"]);
+    runs(&mut nonoverlap([&lock]));
+}
+
+/// A PgBouncer with one connection to a server, which is stopped when this goes out of scope.
+struct Pooler {
+    child: Child,
+    port: u16,
+}
+
+impl Pooler {
+    fn start(server: &Server, mode: &str) -> Pooler {
+        let port = free_port();
+        // It does not clean a session up, so that it would be seen what was left there.
+        let content = format!(
+            "[databases]\n\
+            postgres = host=127.0.0.1 port={} dbname=postgres user={ROLE}\n\
+            [pgbouncer]\n\
+            listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
+            auth_type = any\npool_mode = {mode}\ndefault_pool_size = 1\nserver_reset_query =\n",
+            server.port
+        );
+        let file = server.scene.file(&format!("{mode}.ini"), content);
+        let log = File::create(server.scene.path(format!("{mode}.log"))).unwrap();
+        let mut command = match is_root() {
+            false => Command::new("pgbouncer"),
+            true => {
+                let mut command = Command::new("setpriv");
+                command.args(["--reuid", "postgres", "--regid", "postgres"]);
+                command.args(["--clear-groups", "pgbouncer"]);
+                command
+            }
+        };
+        command.env("PATH", path_of_administrators()).arg(file);
+        command.stdin(Stdio::null()).stderr(log);
+        let pooler = Pooler {
+            child: command.spawn().unwrap(),
+            port,
+        };
+        eventually("the pooler listens", || {
+            TcpStream::connect(("127.0.0.1", port)).is_ok()
+        });
+        pooler
+    }
+
+    fn lock(&self) -> String {
+        format!("postgresql://{ROLE}@127.0.0.1:{}/postgres#job", self.port)
+    }
+
+    /// What its one session has set.
+    fn settings(&self) -> String {
+        let mut psql = Command::new("psql");
+        psql.args([
+            "-XAtq",
+            "-h",
+            "127.0.0.1",
+            "-U",
+            ROLE,
+            "-d",
+            "postgres",
+            "-p",
+        ]);
+        psql.arg(self.port.to_string()).arg("-c").arg(
+            "SELECT pg_backend_pid(), string_agg(name || '=' || setting, ' ' ORDER BY name)
+            FROM pg_settings WHERE name ~ 'timeout|keepalive|check_interval|client_encoding'",
+        );
+        let ended = without_variables(&mut psql).run();
+        assert_eq!(ended.code(), Some(0), "{ended:?}");
+        ended.stdout()
+    }
+}
+
+impl Drop for Pooler {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Debian puts PgBouncer where only root's PATH leads.
+fn path_of_administrators() -> String {
+    format!("{}:/usr/sbin", env::var("PATH").unwrap_or_default())
+}
+
+fn a_pooler_is_78(mode: &str) {
+    let mut look = Command::new("sh");
+    look.args(["-c", "command -v pgbouncer"]);
+    if look.env("PATH", path_of_administrators()).run().code() != Some(0) {
+        return left_out("a pooler", "pgbouncer is not installed");
+    }
+    let server = Server::start();
+    // What would be seen if we had set it there.
+    server.sql(&format!("ALTER ROLE {ROLE} SET statement_timeout = '77s'"));
+    server.sql(&format!("ALTER ROLE {ROLE} SET lock_timeout = '88s'"));
+    server.sql(&format!(
+        "ALTER ROLE {ROLE} SET idle_session_timeout = '99s'"
+    ));
+    let pooler = Pooler::start(&server, mode);
+    let before = pooler.settings();
+    assert!(before.contains("idle_session_timeout=99000"), "{before}");
+    assert!(before.contains("tcp_keepalives_idle="), "{before}");
+    let lock = pooler.lock();
+    let locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'";
+    let options: [&[&str]; 5] = [
+        &[],
+        &["-v"],
+        &["--shared"],
+        &["-w", "5"],
+        &["-w", "inf", "--hold-at-least", "9"],
+    ];
+    for options in options {
+        let mut command = nonoverlap(options);
+        let why = format!("{CANNOT}there is a pooler in between");
+        refused_by(command.arg(&lock), &lock, 78, &why);
+        assert_eq!(server.sql(locks), "0");
+        assert_eq!(pooler.settings(), before);
+    }
+    // It does not wait there, either.
+    let holder = Holder::start(nonoverlap([server.lock("job")]).args(HOLD));
+    let mut waiting = nonoverlap(["-w", "inf", &lock]);
+    refused_by(&mut waiting, &lock, 78, "there is a pooler in between");
+    assert_eq!(server.sql(locks), "1");
+    holder.end();
+    assert_eq!(pooler.settings(), before);
+    eventually("no lock is left", || server.sql(locks) == "0");
+}
+
+#[test]
+fn a_pooler_in_transaction_mode_is_78_and_nothing_leaks_there() {
+    a_pooler_is_78("transaction");
+}
+
+#[test]
+fn a_pooler_in_session_mode_is_78_and_nothing_leaks_there() {
+    a_pooler_is_78("session");
+}
+
+#[test]
+fn a_pooler_in_statement_mode_is_78_and_nothing_leaks_there() {
+    a_pooler_is_78("statement");
+}
+
+/// A server whose own functions were tampered with, as another one that speaks PostgreSQL's language
+/// may have them.
+fn tampered(statement: &str) -> Server {
+    let server = Server::start();
+    tamper(&server, statement);
+    server
+}
+
+fn tamper(server: &Server, statement: &str) {
+    server.sql(&format!("SET allow_system_table_mods = on; {statement}"));
+}
+
+#[test]
+fn a_server_that_says_yes_and_locks_nothing_is_78() {
+    // A function of the server's own is called by its number, whatever was put in its place.
+    let liar = |function: &str, gives: &str, says: &str| {
+        format!(
+            "ALTER FUNCTION pg_catalog.{function}(bigint) RENAME TO {function}_gone;
+            CREATE FUNCTION pg_catalog.{function}(bigint) RETURNS {gives}
+            LANGUAGE plpgsql VOLATILE AS 'BEGIN {says} END';"
+        )
+    };
+    let liars = [
+        liar("pg_try_advisory_lock", "boolean", "RETURN true;"),
+        liar("pg_try_advisory_lock_shared", "boolean", "RETURN true;"),
+        liar("pg_advisory_lock", "void", ""),
+        liar("pg_advisory_lock_shared", "void", ""),
+    ];
+    let server = Server::start();
+    let lock = server.lock("job");
+    // Somebody has it in truth.
+    let taken = server.lock("taken");
+    let holder = Holder::start(nonoverlap([&taken]).args(HOLD));
+    tamper(&server, &liars.concat());
+    let why = format!("{CANNOT}it said that the lock was taken, and does not have it");
+    let options: [&[&str]; 4] = [&[], &["--shared"], &["-w", "5"], &["-w", "inf", "--shared"]];
+    for options in options {
+        refused_by(nonoverlap(options).arg(&lock), &lock, 78, &why);
+    }
+    refused(&taken, 78, &why);
+    holder.end();
+    nothing_is_left(&server);
+}
+
+#[test]
+fn a_server_that_locks_another_number_is_78() {
+    let server = tampered(
+        "CREATE FUNCTION pg_catalog.other(bigint) RETURNS boolean
+            LANGUAGE internal STRICT AS 'pg_try_advisory_lock_int8';
+        CREATE OR REPLACE FUNCTION pg_catalog.pg_try_advisory_lock(bigint) RETURNS boolean
+            LANGUAGE sql VOLATILE AS 'SELECT pg_catalog.other($1 + 1)';",
+    );
+    let why = format!("{CANNOT}it said that the lock was taken, and does not have it");
+    refused(&server.lock("job"), 78, &why);
+    nothing_is_left(&server);
+}
+
+#[test]
+fn a_server_without_the_functions_is_78() {
+    let server =
+        tampered("ALTER FUNCTION pg_catalog.hashtextextended(text, bigint) RENAME TO gone;");
+    let lock = server.lock("job");
+    let why = format!("{CANNOT}function hashtextextended(text, integer) does not exist\n");
+    refused(&lock, 78, &why);
+    refused_by(&mut nonoverlap(["-w", "5", &lock]), &lock, 78, &why);
+    nothing_is_left(&server);
+    let may_not = Server::start();
+    may_not.sql("REVOKE EXECUTE ON FUNCTION pg_try_advisory_lock(bigint) FROM public");
+    let lock = may_not.lock("job");
+    let why = format!("{CANNOT}permission denied for function pg_try_advisory_lock\n");
+    refused(&lock, 78, &why);
+    nothing_is_left(&may_not);
+}
