@@ -7,6 +7,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 use std::thread;
 
 use crate::crontab::path_with;
@@ -30,6 +31,19 @@ def give(*sockets):
 def say(text):
     os.write(2, text.encode())
 "#;
+
+/// The interpreter itself: the one in PATH may be a script that first looks for it, which would take
+/// longer than most of these tests.
+fn python() -> &'static str {
+    static PYTHON: OnceLock<String> = OnceLock::new();
+    PYTHON.get_or_init(|| {
+        let mut python = Command::new("python3");
+        let said = python
+            .args(["-c", "import sys; print(sys.executable)"])
+            .run();
+        said.stdout().trim_end().to_owned()
+    })
+}
 
 /// Where helpers connect to, and a PATH with a helper for `test://` in it.
 pub struct Server {
@@ -69,7 +83,9 @@ impl Server {
     pub fn helper(&self, name: &str, program: &str) {
         let folder = self.scene.path("");
         let folder = folder.to_str().unwrap().trim_end_matches('/');
-        self.scene.script(name, &program.replace("FOLDER", folder));
+        let program = program.replace("FOLDER", folder);
+        let program = program.replace("/usr/bin/env python3", python());
+        self.scene.script(name, &program);
     }
 
     /// Makes a helper that does this, in Python.
