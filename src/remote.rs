@@ -137,8 +137,8 @@ fn watch(connection: &LockFile, on_lost: OnLost) -> Result<(), Vec<u8>> {
     match recv(connection, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT) {
         // A socket for datagrams that has no other end has nothing to read either.
         Err(Errno::AGAIN) => getpeername(connection).map(drop).map_err(cannot),
-        Err(reason @ (Errno::NOTSOCK | Errno::NOTCONN | Errno::INVAL)) => Err(cannot(reason)),
-        Ok(_) | Err(_) => Err(b"the server has closed the connection".to_vec()),
+        Ok(_) | Err(Errno::CONNRESET) => Err(b"the server has closed the connection".to_vec()),
+        Err(reason) => Err(cannot(reason)),
     }
 }
 

@@ -104,7 +104,7 @@ fn a_search_in_path_ends_with_an_error_that_the_next_folder_would_not_change() {
 }
 
 /// strerror(3) in the words of the C library at hand.
-fn reason(errno: c_int) -> String {
+pub fn reason(errno: c_int) -> String {
     let text = io::Error::from_raw_os_error(errno).to_string();
     text.split_once(" (os error").unwrap().0.to_owned()
 }
@@ -117,20 +117,20 @@ const OPENING: &[c_long] = &[SYS_openat];
 
 /// A system call, or those of it that have this value as an argument.
 #[derive(Clone, Copy)]
-struct Call {
+pub struct Call {
     numbers: &'static [c_long],
     argument: Option<(u8, c_int)>,
 }
 
 impl Call {
-    fn any(numbers: &'static [c_long]) -> Call {
+    pub fn any(numbers: &'static [c_long]) -> Call {
         Call {
             numbers,
             argument: None,
         }
     }
 
-    fn with(numbers: &'static [c_long], place: u8, value: c_int) -> Call {
+    pub fn with(numbers: &'static [c_long], place: u8, value: c_int) -> Call {
         Call {
             numbers,
             argument: Some((place, value)),
@@ -138,7 +138,7 @@ impl Call {
     }
 
     /// The filter under which it fails so, and every other call goes through.
-    fn refused_with(self, errno: c_int) -> BpfProgram {
+    pub fn refused_with(self, errno: c_int) -> BpfProgram {
         let rule = |(place, value): (u8, c_int)| {
             let equal = SeccompCondition::new(
                 place,

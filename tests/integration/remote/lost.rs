@@ -2,18 +2,23 @@
 //! process. Linux only.
 
 use std::fs;
-use std::io::Write;
+use std::io::{self, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::process::ExitStatusExt;
 use std::thread;
 use std::time::Duration;
 
 use rustix::net::sockopt::set_socket_linger;
+use seccompiler::apply_filter;
 
 use super::server::{Connection, Server};
 use crate::asked::AS_NOBODY;
 use crate::guardian::guardian_of;
-use crate::harness::{HOLD, Holder, NONOVERLAP, eventually, has_tool, is_root, kill, left_out};
+use crate::harness::{
+    HOLD, Holder, NONOVERLAP, Run, eventually, has_tool, is_root, kill, left_out,
+};
+use crate::injected::{Call, reason};
+use crate::probe::in_child;
 
 /// How a server can lose a lock.
 const WAYS: [fn(Connection) -> Option<Connection>; 2] = [
@@ -271,4 +276,34 @@ fn kill_reaches_a_command_that_ignores_all_that_it_can() {
     };
     drop(connection);
     assert_eq!(end_of(holder), Err(libc::SIGKILL));
+}
+
+/// Errors of the kernel's own in the steps from the helper to the command.
+#[test]
+fn where_the_loss_could_not_be_told_nothing_runs() {
+    // linux/fcntl.h
+    const F_SETSIG: i32 = 10;
+    const LOOK: i32 = libc::MSG_PEEK | libc::MSG_DONTWAIT;
+    let Some(server) = Server::with("give(connect())") else {
+        return;
+    };
+    for call in [
+        Call::with(&[libc::SYS_fcntl], 1, libc::F_SETOWN),
+        Call::with(&[libc::SYS_fcntl], 1, F_SETSIG),
+        Call::with(&[libc::SYS_recvfrom], 3, LOOK),
+        Call::any(&[libc::SYS_getpeername]),
+    ] {
+        let filter = call.refused_with(libc::EPERM);
+        let word = server.word();
+        let mut run = server.nonoverlap([&*word, "echo", "ran"]);
+        in_child(&mut run, move || {
+            apply_filter(&filter).map_err(io::Error::other)
+        });
+        let why = "its helper passed no connection that can be watched";
+        let message = format!(
+            "nonoverlap: cannot lock {word}: {why}: {}\n",
+            reason(libc::EPERM)
+        );
+        run.run().expect(69, "", &message);
+    }
 }
