@@ -1,6 +1,9 @@
 //! Why there is no lock, and the exit status that says the same.
 
 use std::fmt::{self, Display};
+use std::io;
+
+use rustix::io::Errno;
 
 /// Why there is no lock.
 pub enum Failure {
@@ -31,4 +34,11 @@ impl Display for Failure {
             }
         }
     }
+}
+
+/// What strerror(3) says, without the number that Rust puts behind it.
+pub fn reason(errno: Errno) -> String {
+    let text = io::Error::from(errno).to_string();
+    let words = text.split(" (os error").next();
+    words.unwrap_or_default().to_owned()
 }

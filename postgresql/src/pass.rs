@@ -16,7 +16,7 @@ use rustix::net::{
 use rustix::process::{chdir, setsid};
 use rustix::stdio;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, reason};
 use crate::sys;
 
 /// The Unix socket that nonoverlap listens on.
@@ -47,7 +47,10 @@ pub fn pass(connection: BorrowedFd<'_>, socket: BorrowedFd<'_>) -> Result<(), Fa
     let byte = [IoSlice::new(b"\n")];
     retry_on_intr(|| sendmsg(socket, &byte, &mut control, SendFlags::empty()))
         .map(|_| ())
-        .map_err(|reason| Failure::Unavailable(format!("cannot pass the connection: {reason}")))
+        .map_err(|error| {
+            let reason = reason(error);
+            Failure::Unavailable(format!("cannot pass the connection: {reason}"))
+        })
 }
 
 /// Has a process of its own keep the connection for this time, though the command may have ended. It
@@ -57,7 +60,8 @@ pub fn pass(connection: BorrowedFd<'_>, socket: BorrowedFd<'_>) -> Result<(), Fa
 ///
 /// [`Failure::Unavailable`] where there can be no such process.
 pub fn hold(connection: BorrowedFd<'_>, time: Duration) -> Result<(), Failure> {
-    let cannot = |reason: Errno| {
+    let cannot = |error: Errno| {
+        let reason = reason(error);
         Failure::Unavailable(format!(
             "cannot keep the lock for --hold-at-least: {reason}"
         ))

@@ -9,6 +9,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::retry_on_intr;
 
 use super::process::end_after;
+use crate::failure::reason;
 
 /// How long the server may take to hear that a statement is cancelled, in seconds.
 const TIME_TO_CANCEL: u32 = 5;
@@ -173,7 +174,7 @@ impl Connection {
             awaited
                 .extend(caller.map(|caller| PollFd::from_borrowed_fd(caller, PollFlags::empty())));
             let polled = retry_on_intr(|| poll(&mut awaited, None));
-            polled.map_err(|reason| Trouble::Broken(format!("cannot wait: {reason}")))?;
+            polled.map_err(|error| Trouble::Broken(format!("cannot wait: {}", reason(error))))?;
             if awaited
                 .get(1)
                 .is_some_and(|caller| !caller.revents().is_empty())

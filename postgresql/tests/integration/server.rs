@@ -168,24 +168,9 @@ impl Server {
 
     /// The same, not started yet.
     pub fn psql_command(&self, role: &str, statement: &str) -> Command {
-        let mut psql = self.there(programs().join("psql"));
-        psql.args([
-            "-X",
-            "-A",
-            "-t",
-            "-q",
-            "-h",
-            "127.0.0.1",
-            "-U",
-            role,
-            "-d",
-            "postgres",
-        ]);
-        psql.arg("-p")
-            .arg(self.port.to_string())
-            .arg("-c")
-            .arg(statement);
-        without_variables(&mut psql);
+        let program = self.there(programs().join("psql"));
+        let mut psql = as_role(program, role, self.port);
+        psql.arg("-c").arg(statement);
         psql
     }
 
@@ -298,6 +283,18 @@ pub fn nonoverlap<I: IntoIterator<Item: AsRef<OsStr>>>(arguments: I) -> Command 
     command.args(arguments).env("PATH", path());
     without_variables(&mut command);
     command
+}
+
+/// A psql of this role's at a port here.
+pub fn psql_at(role: &str, port: u16) -> Command {
+    as_role(Command::new(programs().join("psql")), role, port)
+}
+
+fn as_role(mut psql: Command, role: &str, port: u16) -> Command {
+    psql.args(["-XAtq", "-h", "127.0.0.1", "-d", "postgres", "-U", role]);
+    psql.arg("-p").arg(port.to_string());
+    without_variables(&mut psql);
+    psql
 }
 
 /// PATH, with the helper in front.

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use crate::harness::{HOLD, Holder, Run, eventually, has_tool};
 use crate::refusal::{RAN, nothing_is_left, runs};
-use crate::server::{ADMIN, ROLE, Server, nonoverlap, without_variables};
+use crate::server::{ADMIN, ROLE, Server, nonoverlap, psql_at};
 
 /// A server whose role has these settings.
 fn with(settings: &[&str]) -> Server {
@@ -22,22 +22,11 @@ struct Idler(Child);
 
 impl Idler {
     fn start(server: &Server) -> Idler {
-        let mut psql = Command::new("psql");
-        psql.args([
-            "-XAtq",
-            "-h",
-            "127.0.0.1",
-            "-U",
-            ROLE,
-            "-d",
-            "postgres",
-            "-p",
-        ]);
-        psql.arg(server.port.to_string());
+        let mut psql = psql_at(ROLE, server.port);
         psql.stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        let mut child = without_variables(&mut psql).spawn().unwrap();
+        let mut child = psql.spawn().unwrap();
         child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
         Idler(child)
     }

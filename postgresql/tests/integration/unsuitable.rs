@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use crate::harness::{HOLD, Holder, Run, eventually, is_root, left_out};
 use crate::refusal::{RAN, nothing_is_left, refused, refused_by, runs};
-use crate::server::{ADMIN, ROLE, Server, free_port, nonoverlap, without_variables};
+use crate::server::{ADMIN, ROLE, Server, free_port, nonoverlap, psql_at, without_variables};
 
 /// What every one of them is told to be.
 const CANNOT: &str = "the server cannot hold such a lock: ";
@@ -105,22 +105,12 @@ impl Pooler {
 
     /// What its one session has set.
     fn settings(&self) -> String {
-        let mut psql = Command::new("psql");
-        psql.args([
-            "-XAtq",
-            "-h",
-            "127.0.0.1",
-            "-U",
-            ROLE,
-            "-d",
-            "postgres",
-            "-p",
-        ]);
-        psql.arg(self.port.to_string()).arg("-c").arg(
+        let mut psql = psql_at(ROLE, self.port);
+        psql.arg("-c").arg(
             "SELECT pg_backend_pid(), string_agg(name || '=' || setting, ' ' ORDER BY name)
             FROM pg_settings WHERE name ~ 'timeout|keepalive|check_interval|client_encoding'",
         );
-        let ended = without_variables(&mut psql).run();
+        let ended = psql.run();
         assert_eq!(ended.code(), Some(0), "{ended:?}");
         ended.stdout()
     }
