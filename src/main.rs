@@ -42,44 +42,35 @@
 #![cfg_attr(test, allow(dead_code))] // There, nothing runs from the start to the end.
 #![deny(unsafe_code)]
 
-mod acquire;
+mod cli;
 mod cron;
-mod dialect;
-mod escape;
-mod exec;
-mod flags;
-mod guard;
-mod help;
-mod helper;
-mod holders;
 #[cfg(test)]
 #[path = "../tests/inside/mod.rs"]
 mod inside;
-mod limit;
-mod lockfile;
-mod log;
-mod manner;
-mod number;
-mod outcome;
-mod record;
-mod remote;
-mod request;
-mod status;
+mod inspect;
+mod lock;
+mod model;
+mod report;
+mod run;
 mod sys;
-mod time;
-mod wishes;
+mod text;
 
 use std::time::Instant;
 
-use acquire::{Attempt, Held};
-use dialect::Dialect;
-use exec::Surroundings;
-use limit::Limit;
-use lockfile::{Access, LockFile};
-use log::Log;
-use manner::{Manner, Notice};
-use outcome::{Answer, Error, Outcome};
-use request::{Api, Place, Request, Run, Terms};
+use cli::help;
+use inspect::local as holders;
+use lock::acquire::{self, Attempt, Held};
+use lock::file::{Access, LockFile};
+use lock::{file, record, remote};
+use model::dialect::Dialect;
+use model::error::{self as outcome, Answer, Error, Outcome};
+use model::request::{self, Api, Place, Request, Run, Terms};
+use report::log::Log;
+use report::notice::{Manner, Notice};
+use report::status;
+use run::exec::{self, Surroundings};
+use run::guardian as guard;
+use run::max_runtime::Limit;
 use sys::Words;
 
 /// The whole program: what was asked for, done, and told. Returns the exit status, if it returns.
@@ -124,7 +115,7 @@ fn run_locked(run: &Run) -> Result<Outcome, Error> {
     let log = run.log.as_deref().map(Log::open).transpose()?;
     let watch = run.manner.watch();
     let mut busy = Vec::new();
-    for (slot, place) in lockfile::slots(run.place, run.slots) {
+    for (slot, place) in file::slots(run.place, run.slots) {
         let attempt = match place {
             Place::Remote(word) => remote::acquire(word, run, log.as_ref())?,
             Place::File(_) | Place::Descriptor(_) => {

@@ -3,10 +3,10 @@ use std::ptr;
 
 use super::dice::Dice;
 use super::{bytes, many_times};
-use crate::dialect::Dialect;
-use crate::help;
-use crate::outcome::Error;
-use crate::request::{self, Api, Command, Install, Place, Request};
+use crate::cli::help;
+use crate::model::dialect::Dialect;
+use crate::model::error::Error;
+use crate::model::request::{self, Api, Command, Install, Place, Request};
 use crate::sys::Words;
 
 /// What stands behind options and as words, as it is or with something behind it.

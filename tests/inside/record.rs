@@ -1,7 +1,7 @@
 use rustix::process::Pid;
 
 use super::{bytes, many_times};
-use crate::record::{decode, encode};
+use crate::lock::record::{decode, encode};
 
 #[test]
 fn eleven_bytes_are_a_record_only_if_a_run_would_write_just_those() {

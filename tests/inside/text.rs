@@ -3,9 +3,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use super::{bytes, many_times};
-use crate::escape::{Escaped, Json, without_passwords};
-use crate::number;
-use crate::time::{Elapsed, duration};
+use crate::cli::values as number;
+use crate::text::escape::{Escaped, Json, without_passwords};
+use crate::text::time::{Elapsed, duration};
 
 #[test]
 fn no_byte_from_elsewhere_steers_a_terminal() {

@@ -152,12 +152,12 @@ pub fn links(text: &str) -> impl Iterator<Item = &str> {
         .filter_map(|rest| rest.split(')').next())
 }
 
-pub fn source_files(folder: &str) -> Vec<String> {
-    fs::read_dir(Path::new(ROOT).join(folder))
+pub fn source_folders() -> Vec<String> {
+    fs::read_dir(Path::new(ROOT).join("src"))
         .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name.ends_with(".rs"))
-        .map(|name| format!("{folder}/{name}"))
+        .map(Result::unwrap)
+        .filter(|entry| entry.file_type().unwrap().is_dir())
+        .map(|entry| format!("src/{}/", entry.file_name().into_string().unwrap()))
         .collect()
 }
 

@@ -11,13 +11,13 @@ use std::os::unix::ffi::OsStrExt;
 use rustix::io::Errno;
 use rustix::stdio::{stderr, stdout};
 
-use crate::acquire::Busy;
-use crate::dialect::Dialect;
-use crate::escape::Escaped;
-use crate::log::Log;
-use crate::manner::Manner;
-use crate::request::Place;
+use crate::lock::acquire::Busy;
+use crate::model::dialect::Dialect;
+use crate::model::request::Place;
+use crate::report::log::Log;
+use crate::report::notice::Manner;
 use crate::sys;
+use crate::text::escape::Escaped;
 
 /// An end without an error in which no command was run.
 pub enum Outcome {

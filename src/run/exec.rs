@@ -10,11 +10,11 @@ use std::ptr;
 use rustix::fs::{self, Access, FileType};
 use rustix::io::Errno;
 
-use crate::acquire::Held;
-use crate::limit::Limit;
-use crate::log::{Log, Stderr};
-use crate::outcome::Error;
-use crate::request::Command;
+use crate::lock::acquire::Held;
+use crate::model::error::Error;
+use crate::model::request::Command;
+use crate::report::log::{Log, Stderr};
+use crate::run::max_runtime::Limit;
 use crate::sys::{self, Vectors};
 
 /// Where a command is looked for if PATH is unset: what confstr(3) gives for _CS_PATH on Linux.

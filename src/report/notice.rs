@@ -8,17 +8,17 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
-use crate::acquire::Busy;
-use crate::dialect::Dialect;
-use crate::escape::Escaped;
-use crate::exec;
-use crate::holders::{self, Holding};
-use crate::log::Log;
-use crate::outcome::{self, Answer, Outcome, Reason};
-use crate::request::{Command, Place};
-use crate::status::By;
+use crate::inspect::local::{self as holders, Holding};
+use crate::lock::acquire::Busy;
+use crate::model::dialect::Dialect;
+use crate::model::error::{self as outcome, Answer, Outcome, Reason};
+use crate::model::request::{Command, Place};
+use crate::report::log::Log;
+use crate::report::status::By;
+use crate::run::exec;
 use crate::sys::{self, Survey};
-use crate::time::{self, Elapsed};
+use crate::text::escape::Escaped;
+use crate::text::time::{self, Elapsed};
 
 /// How this run speaks.
 #[derive(Clone, Copy)]

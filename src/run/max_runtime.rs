@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::outcome::Error;
+use crate::model::error::Error;
 use crate::sys;
 
 /// A bound on the run that can be set: SIGALRM will arrive.

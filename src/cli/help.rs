@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use crate::dialect::Dialect;
-use crate::flags::{FLAGS, Flag, Opt};
-use crate::outcome;
+use crate::cli::options::{FLAGS, Flag, Opt};
+use crate::model::dialect::Dialect;
+use crate::model::error as outcome;
 
 /// A page that can be asked for.
 #[derive(Clone, Copy)]
@@ -107,17 +107,17 @@ fn names(flag: &Flag, dialect: Dialect) -> Vec<String> {
     short.chain(long).collect()
 }
 
-/// The completions for a shell: a text of `src/completions/`, in which words such as `@OPTIONS@` stand
+/// The completions for a shell: a text of `src/cli/shells/`, in which words such as `@OPTIONS@` stand
 /// for what the table says.
 fn completions(shell: Shell) -> String {
     let (text, specs): (_, Vec<_>) = match shell {
-        Shell::Bash => (include_str!("completions/nonoverlap.bash"), Vec::new()),
+        Shell::Bash => (include_str!("shells/nonoverlap.bash"), Vec::new()),
         Shell::Zsh => (
-            include_str!("completions/_nonoverlap"),
+            include_str!("shells/_nonoverlap"),
             before_lock_file().map(for_zsh).collect(),
         ),
         Shell::Fish => (
-            include_str!("completions/nonoverlap.fish"),
+            include_str!("shells/nonoverlap.fish"),
             FLAGS.iter().map(for_fish).collect(),
         ),
     };

@@ -14,10 +14,10 @@ use rustix::io::Errno;
 use rustix::path::Arg;
 use rustix::process::{Pid, test_kill_process};
 
-use crate::lockfile::CAREFUL;
-use crate::record::{self, Record};
-use crate::remote;
-use crate::request::Place;
+use crate::lock::file::CAREFUL;
+use crate::lock::record::{self, Record};
+use crate::lock::remote;
+use crate::model::request::Place;
 use crate::sys::{self, Sight, State, Survey};
 
 /// A record tells the second in which it was written, on some file systems; and a process's start

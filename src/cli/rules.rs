@@ -8,18 +8,18 @@ use std::time::Duration;
 
 use lexopt::Parser;
 
+use crate::cli::options::{self as flags, Opt};
+use crate::cli::values as number;
 use crate::cron;
-use crate::dialect::Dialect;
-use crate::escape::Escaped;
-use crate::flags::{self, Opt};
-use crate::manner::{Manner, Voice};
-use crate::number;
-use crate::outcome::Error;
-use crate::request::{
+use crate::model::dialect::Dialect;
+use crate::model::error::Error;
+use crate::model::request::{
     Api, Command, Effect, Form, Keeper, Kind, OnLost, Patience, Place, Request, Run, Status, Terms,
 };
+use crate::report::notice::{Manner, Voice};
 use crate::sys::{self, Words};
-use crate::time;
+use crate::text::escape::Escaped;
+use crate::text::time;
 
 /// The options, as they were given; of those that exclude each other the last one.
 #[derive(Default)]

@@ -6,9 +6,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::fs::{self, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use crate::holders;
-use crate::outcome::Error;
-use crate::request::Place;
+use crate::inspect::local as holders;
+use crate::model::error::Error;
+use crate::model::request::Place;
 use crate::sys;
 
 /// Shell scripts close and reuse the descriptors 3 to 9 (`exec 3>log`), and they would drop the

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fmt::{self, Display};
 use std::time::{Duration, SystemTime};
 
-use crate::outcome::Error;
+use crate::model::error::Error;
 use crate::sys;
 
 /// A DURATION of the command line: whole seconds, or a number with s, m, h or d behind it.

@@ -5,9 +5,9 @@ use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
-use crate::escape::Escaped;
-use crate::outcome::Error;
+use crate::model::error::Error;
 use crate::sys;
+use crate::text::escape::Escaped;
 
 /// An exit status, 0 to 255.
 ///

@@ -10,9 +10,9 @@ use fd_lock::RwLock;
 use rustix::fs::{FileType, FlockOperation, Stat, flock, fstat};
 use rustix::io::{Errno, retry_on_intr};
 
-use crate::lockfile::{LockFile, TRIES};
-use crate::outcome::Error;
-use crate::request::{Api, Kind, Patience, Place, Terms};
+use crate::lock::file::{LockFile, TRIES};
+use crate::model::error::Error;
+use crate::model::request::{Api, Kind, Patience, Place, Terms};
 use crate::sys::{self, RangeLock};
 
 /// A lock that is ours: on the file that the path names, made by [`acquire`], or on a server, made by

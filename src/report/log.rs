@@ -9,11 +9,11 @@ use rustix::fs::{self, Mode, OFlags};
 use rustix::io::{self, Errno};
 use rustix::stdio;
 
-use crate::acquire::Held;
-use crate::lockfile::{LockFile, same_file};
-use crate::outcome::Error;
+use crate::lock::acquire::Held;
+use crate::lock::file::{LockFile, same_file};
+use crate::model::error::Error;
 use crate::sys;
-use crate::time::{Moment, Zone};
+use crate::text::time::{Moment, Zone};
 
 /// The first descriptor that is none of the three streams.
 const BEHIND_THE_STREAMS: RawFd = 3;

@@ -9,14 +9,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::process::geteuid;
 
-use crate::escape::{Escaped, Json, without_passwords};
-use crate::holders::{self, Fate, Finding, Holder, Holding, Verdict};
-use crate::lockfile;
-use crate::log;
-use crate::outcome::{Answer, Reason};
-use crate::request::{Form, Place, Status};
+use crate::inspect::local::{self as holders, Fate, Finding, Holder, Holding, Verdict};
+use crate::lock::file as lockfile;
+use crate::model::error::{Answer, Reason};
+use crate::model::request::{Form, Place, Status};
+use crate::report::log;
 use crate::sys::Survey;
-use crate::time::{Elapsed, Moment, Zone, since};
+use crate::text::escape::{Escaped, Json, without_passwords};
+use crate::text::time::{Elapsed, Moment, Zone, since};
 
 /// Exit statuses of `--status` (LSB's for init scripts: 3 is "not running", 4 "unknown").
 const HELD: u8 = 0;

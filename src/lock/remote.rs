@@ -11,14 +11,14 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, getpeername, recv};
 
-use crate::acquire::{Attempt, Busy, Held};
-use crate::helper::{self, NoHelper};
-use crate::holders::{Finding, Verdict};
-use crate::lockfile::LockFile;
-use crate::log::Log;
-use crate::manner::Notice;
-use crate::outcome::{Error, Reason};
-use crate::request::{Kind, OnLost, Patience, Place, Run};
+use crate::inspect::local::{Finding, Verdict};
+use crate::lock::acquire::{Attempt, Busy, Held};
+use crate::lock::file::LockFile;
+use crate::lock::helper::{self, NoHelper};
+use crate::model::error::{Error, Reason};
+use crate::model::request::{Kind, OnLost, Patience, Place, Run};
+use crate::report::log::Log;
+use crate::report::notice::Notice;
 use crate::sys;
 
 /// What follows a scheme.

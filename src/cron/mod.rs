@@ -21,13 +21,13 @@ use std::slice;
 
 use rustix::io::Errno;
 
-use crate::escape::{in_a_line, position};
-use crate::exec;
-use crate::flags::Opt;
-use crate::outcome::{Answer, Error, Outcome};
-use crate::request::{self, Effect, Install, Place};
+use crate::cli::options::Opt;
+use crate::cli::rules::usage;
+use crate::model::error::{Answer, Error, Outcome};
+use crate::model::request::{self, Effect, Install, Place};
+use crate::run::exec;
 use crate::sys;
-use crate::wishes::usage;
+use crate::text::escape::{in_a_line, position};
 
 /// What the marking comment has before the lock file.
 const MARK: &[u8] = b"# nonoverlap --install: ";

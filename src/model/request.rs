@@ -9,16 +9,16 @@ use std::time::Duration;
 
 use lexopt::{Arg, Parser};
 
-use crate::dialect::Dialect;
-use crate::escape::{Escaped, without_passwords};
-use crate::flags::{self, Opt};
-use crate::help::{Page, Shell};
-use crate::lockfile::Access;
-use crate::manner::Manner;
-use crate::outcome::Error;
-use crate::remote;
+use crate::cli::help::{Page, Shell};
+use crate::cli::options::{self as flags, Opt};
+use crate::cli::rules::{Wishes, asks_for_shell, usage};
+use crate::lock::file::Access;
+use crate::lock::remote;
+use crate::model::dialect::Dialect;
+use crate::model::error::Error;
+use crate::report::notice::Manner;
 use crate::sys::Words;
-use crate::wishes::{Wishes, asks_for_shell, usage};
+use crate::text::escape::{Escaped, without_passwords};
 
 /// What the caller wants.
 pub enum Request {

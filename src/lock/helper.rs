@@ -18,10 +18,10 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, ioctl_fionbio, read, retry_on_intr};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, recvmsg};
 
-use crate::escape::in_a_line;
-use crate::exec;
-use crate::request;
+use crate::model::request;
+use crate::run::exec;
 use crate::sys;
+use crate::text::escape::in_a_line;
 
 /// The variable in which a helper finds the command that the lock is for.
 const COMMAND: &str = "NONOVERLAP_COMMAND";

@@ -1,7 +1,7 @@
 //! The options, each a row: parsing, `--help` and the tests of the man page and the README read
 //! this one table.
 
-use crate::dialect::Dialect;
+use crate::model::dialect::Dialect;
 
 /// One option.
 pub struct Flag {

@@ -12,9 +12,9 @@ use rustix::fs::{self, FileType, Stat};
 use rustix::io::{Errno, pread, pwrite};
 use rustix::process::{Pid, Resource, getpid, getrlimit};
 
-use crate::acquire::Held;
-use crate::lockfile::same_file;
-use crate::request::{Api, Place, Terms};
+use crate::lock::acquire::Held;
+use crate::lock::file::same_file;
+use crate::model::request::{Api, Place, Terms};
 
 /// The length of a record in bytes.
 const LENGTH: usize = 11;

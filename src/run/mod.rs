@@ -1,0 +1,5 @@
+//! From `Held` to the command.
+
+pub mod exec;
+pub mod guardian;
+pub mod max_runtime;

@@ -1,0 +1,4 @@
+//! Bytes and times as people read them.
+
+pub mod escape;
+pub mod time;
