@@ -1,36 +1,34 @@
 //! nonoverlap runs a command under a lock, so that it never runs twice at once.
 //!
 //! ```text
-//! argv --request--> Request --lockfile--> LockFile --acquire--> Held --record--> Held --exec--> (the command)
-//!                                                      \--> Busy
-//! Result<Outcome, Error> --outcome--> stderr and the exit status
+//! argv --cli--> Request --lock--> Held --run--> (the command)
+//!                         \--> Busy --report--> stderr, the log and the exit status
 //! ```
 //!
-//! Where a server keeps the lock, `remote` leads from Request to Held or Busy.
-//!
-//! Each arrow is a function in the file of that name, and each noun is a type that only the step
-//! before can make. This file is the order of the steps and nothing else.
+//! Each arrow is a folder, and each noun is a type that only the step before can make: what needs the
+//! lock asks for `Held`, so a run without it cannot be written down. This file is the order of the
+//! steps and nothing else.
 //!
 //! The system calls of a run, on a lock file that has a record, and why each is there. The test
 //! `budget.rs` holds the list.
 //!
 //! | call | where | why |
 //! |---|---|---|
-//! | open | lockfile | without O_CREAT: there is a lock file as a rule, and a link is not followed |
-//! | fcntl | lockfile | to a descriptor that scripts leave alone |
-//! | close | lockfile | the number that open gave |
-//! | flock | acquire | decides who runs |
-//! | fstat | acquire | which file is locked |
-//! | lstat | acquire | which file the path names: the same? |
-//! | pread | record | is it a record, which alone may be written over? |
-//! | getrlimit | record | a record that does not fit would bring SIGXFSZ |
-//! | open | record | for writing, and for this moment only: the lock's own descriptor never is |
-//! | fstat | record | still the locked file? |
-//! | getpid | record | |
-//! | pwrite | record | |
-//! | close | record | the command gets one descriptor, not two |
-//! | kill | holders | does the process of the last record still run, without its lock? |
-//! | execve | exec | |
+//! | open | lock/file | without O_CREAT: there is a lock file as a rule, and a link is not followed |
+//! | fcntl | lock/file | to a descriptor that scripts leave alone |
+//! | close | lock/file | the number that open gave |
+//! | flock | lock/acquire | decides who runs |
+//! | fstat | lock/acquire | which file is locked |
+//! | lstat | lock/acquire | which file the path names: the same? |
+//! | pread | lock/record | is it a record, which alone may be written over? |
+//! | getrlimit | lock/record | a record that does not fit would bring SIGXFSZ |
+//! | open | lock/record | for writing, and for this moment only: the lock's own descriptor never is |
+//! | fstat | lock/record | still the locked file? |
+//! | getpid | lock/record | |
+//! | pwrite | lock/record | |
+//! | close | lock/record | the command gets one descriptor, not two |
+//! | kill | inspect/process | does the process of the last record still run, without its lock? |
+//! | execve | run/exec | |
 //!
 //! A page fault costs more than most of these calls. So what a plain run does not reach is marked
 //! `#[cold]` where it would otherwise be drawn into the functions that it does: it lies on other
@@ -57,39 +55,45 @@ mod text;
 
 use std::time::Instant;
 
-use cli::help;
-use inspect::local as holders;
-use lock::acquire::{self, Attempt, Held};
+use lock::acquire;
 use lock::file::{Access, LockFile};
-use lock::{file, record, remote};
+use lock::held::{Attempt, Held};
+use lock::{record, remote};
 use model::dialect::Dialect;
-use model::error::{self as outcome, Answer, Error, Outcome};
-use model::request::{self, Api, Place, Request, Run, Terms};
+use model::error::Error;
+use model::lock::{Api, Terms};
+use model::manner::Manner;
+use model::request::{Request, Run};
+use model::target::{self, Place};
 use report::log::Log;
-use report::notice::{Manner, Notice};
-use report::status;
+use report::notice::Notice;
+use report::outcome::{Answer, Outcome};
 use run::exec::{self, Surroundings};
-use run::guardian as guard;
+use run::guardian;
 use run::max_runtime::Limit;
 use sys::Words;
+
+sys::entry_point!(main);
 
 /// The whole program: what was asked for, done, and told. Returns the exit status, if it returns.
 fn main(words: Words) -> u8 {
     let dialect = Dialect::of(words);
-    outcome::report(dialect, request::read(words, dialect).and_then(carry_out))
+    report::report(dialect, cli::read(words, dialect).and_then(carry_out))
 }
 
 fn carry_out(request: Request) -> Result<Outcome, Error> {
     match request {
         Request::Show(page) => Ok(Outcome::Told(Answer {
-            text: help::text(page).into_bytes(),
+            text: cli::help::text(page).into_bytes(),
             status: 0,
         })),
-        Request::Status(asked) => Ok(Outcome::Told(status::report(&asked))),
+        Request::Status(asked) => Ok(Outcome::Told(report::status::report(&asked))),
         Request::Install(asked) => cron::install(&asked),
         Request::Uninstall(place, effect) => cron::uninstall(place, effect),
         Request::Unlock(number, api, manner) => unlock(Place::Descriptor(number), api, manner),
-        Request::Lock(number, terms, manner) => lock(Place::Descriptor(number), &terms, manner),
+        Request::Lock(number, terms, manner) => {
+            lock_descriptor(Place::Descriptor(number), &terms, manner)
+        }
         Request::Run(run) => run_locked(&run),
     }
 }
@@ -100,10 +104,10 @@ fn unlock(place: Place, api: Api, manner: Manner) -> Result<Outcome, Error> {
     Ok(manner.done(&Notice::Unlocked(place, watch)))
 }
 
-fn lock(place: Place, terms: &Terms, manner: Manner) -> Result<Outcome, Error> {
+fn lock_descriptor(place: Place, terms: &Terms, manner: Manner) -> Result<Outcome, Error> {
     let watch = manner.watch();
     Ok(
-        match acquire::acquire(LockFile::open(place, terms.access())?, terms)? {
+        match acquire::acquire(LockFile::open(place, Access::wanted_by(terms))?, terms)? {
             Attempt::Held(_) => manner.done(&Notice::Locked(place, watch)),
             Attempt::Busy(busy) => Outcome::Busy(vec![busy], manner, None),
         },
@@ -115,11 +119,11 @@ fn run_locked(run: &Run) -> Result<Outcome, Error> {
     let log = run.log.as_deref().map(Log::open).transpose()?;
     let watch = run.manner.watch();
     let mut busy = Vec::new();
-    for (slot, place) in file::slots(run.place, run.slots) {
+    for (slot, place) in target::slots(run.place, run.slots) {
         let attempt = match place {
-            Place::Remote(word) => remote::acquire(word, run, log.as_ref())?,
+            Place::Remote(word) => remote::acquire(word, run)?,
             Place::File(_) | Place::Descriptor(_) => {
-                let file = LockFile::open(place, run.terms.access())?;
+                let file = LockFile::open(place, Access::wanted_by(&run.terms))?;
                 log.iter().try_for_each(|log| log.is_not(&file))?;
                 acquire::acquire(file, &run.terms)?
             }
@@ -138,16 +142,20 @@ fn run_locked(run: &Run) -> Result<Outcome, Error> {
 fn start(run: &Run, held: Held, watch: Option<Instant>, around: Surroundings) -> Error {
     let place = held.file().place();
     let tell = |notice| run.manner.tell(around.log.as_ref(), &notice);
+    if !held.said().is_empty() {
+        tell(Notice::Helper(place, held.said()));
+    }
     let found = record::found(&held, &run.terms);
     if let Err(reason) = record::write(&held, &run.terms, found.as_ref()) {
         tell(Notice::NoRecord(place, reason));
     }
-    if let Some(record) = found.filter(holders::has_let_go) {
+    if let Some(record) = found.filter(inspect::has_let_go) {
         tell(Notice::LetGo(place, record.pid));
     }
-    if let Err(error) = guard::post(&held, run.keeper) {
+    if let Err(error) = guardian::post(&held, run.keeper) {
         return error;
     }
-    tell(Notice::Starting(place, run.command, watch));
-    exec::become_command(held, run.command, around)
+    let program = exec::program(run.command);
+    tell(Notice::Starting(place, run.command, &program, watch));
+    exec::become_command(held, run.command, program, around)
 }

@@ -1,6 +1,13 @@
-//! From argv to a `Request`.
+//! From argv to a `Request`. Touches no file, clock or environment.
 
+mod completions;
 pub mod help;
-pub mod options;
-pub mod rules;
+mod options;
+mod parse;
+mod raw;
+mod request;
+mod rules;
+mod schedule;
 pub mod values;
+
+pub use parse::read;

@@ -5,7 +5,7 @@ use crate::model::dialect::Dialect;
 
 /// One option.
 pub struct Flag {
-    /// What it does, for `request.rs` to act on.
+    /// What it does, for `raw.rs` to act on.
     pub option: Opt,
     /// Its one-letter names.
     short: &'static [char],
@@ -163,6 +163,16 @@ impl Flag {
             (Dialect::Flock, InFlock::No) => &[],
             _ => self.long,
         }
+    }
+}
+
+impl Flag {
+    /// All its names, with their dashes.
+    pub fn names(&self, dialect: Dialect) -> Vec<String> {
+        let short = self.short(dialect).iter();
+        let short = short.map(|letter| format!("-{letter}"));
+        let long = self.long(dialect).iter().map(|name| format!("--{name}"));
+        short.chain(long).collect()
     }
 }
 

@@ -1,4 +1,5 @@
-//! The numbers that options take, as util-linux reads them, since scripts rely on that.
+//! The arguments of options: numbers as util-linux reads them, since scripts rely on that, and
+//! durations.
 
 use std::ffi::{CString, OsStr};
 use std::os::fd::RawFd;
@@ -78,6 +79,33 @@ pub fn bytes(value: &OsStr) -> Result<i64, Error> {
 fn parsed<T>(value: &OsStr, read: impl Fn(&str) -> Option<T>, rule: &str) -> Result<T, Error> {
     let number = value.to_str().and_then(|text| read(text.trim_start()));
     number.ok_or_else(|| Error::Usage(format!("{rule} '{}'", Escaped(value.as_bytes()))))
+}
+
+/// A DURATION of the command line: whole seconds, or a number with s, m, h or d behind it.
+///
+/// # Errors
+///
+/// [`Error::Usage`].
+pub fn duration(value: &OsStr) -> Result<Duration, Error> {
+    value.to_str().and_then(parse).ok_or_else(|| {
+        let value = value.to_string_lossy();
+        Error::Usage(format!(
+            "not a duration, such as 90, 90s, 30m, 2h or 1d: '{value}'"
+        ))
+    })
+}
+
+fn parse(text: &str) -> Option<Duration> {
+    let (number, unit) = match text.char_indices().next_back()? {
+        (_, '0'..='9') => (text, 1),
+        (end, 's') => (text.get(..end)?, 1),
+        (end, 'm') => (text.get(..end)?, 60),
+        (end, 'h') => (text.get(..end)?, 60 * 60),
+        (end, 'd') => (text.get(..end)?, 24 * 60 * 60),
+        _ => return None,
+    };
+    let seconds: u64 = number.parse().ok()?;
+    seconds.checked_mul(unit).map(Duration::from_secs)
 }
 
 fn size(text: &str) -> Option<i64> {

@@ -7,62 +7,15 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
 use fd_lock::RwLock;
-use rustix::fs::{FileType, FlockOperation, Stat, flock, fstat};
+use rustix::fs::{FileType, FlockOperation, Stat, flock};
 use rustix::io::{Errno, retry_on_intr};
 
-use crate::lock::file::{LockFile, TRIES};
+use super::deleted;
+use super::file::{LockFile, TRIES};
+use super::held::{Attempt, Busy, Held};
 use crate::model::error::Error;
-use crate::model::request::{Api, Kind, Patience, Place, Terms};
+use crate::model::lock::{Api, Kind, Patience, Terms};
 use crate::sys::{self, RangeLock};
-
-/// A lock that is ours: on the file that the path names, made by [`acquire`], or on a server, made by
-/// `remote.rs`. Nothing unlocks it but the end of the process.
-pub struct Held {
-    file: LockFile,
-    state: Stat,
-}
-
-impl Held {
-    /// A lock that a server holds for this connection, by the word of the helper that made it.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Lock`] where the connection cannot be looked at.
-    #[cold]
-    pub fn by_connection(file: LockFile) -> Result<Held, Error> {
-        let state = fstat(&file).map_err(|reason| Error::Lock(file.place(), reason))?;
-        Ok(Held { file, state })
-    }
-
-    /// The locked file.
-    pub fn file(&self) -> &LockFile {
-        &self.file
-    }
-
-    /// Its state (stat(2)) just after it was locked.
-    pub fn state(&self) -> &Stat {
-        &self.state
-    }
-}
-
-/// What an attempt comes to.
-#[allow(clippy::large_enum_variant)] // There is one in a process.
-pub enum Attempt {
-    /// The lock is ours.
-    Held(Held),
-    /// Somebody else has it.
-    Busy(Busy),
-}
-
-/// A lock that somebody else has.
-pub struct Busy {
-    /// What is locked.
-    pub place: Place,
-    /// It was waited for, in vain.
-    pub waited: bool,
-    /// What a server's helper says of who has it.
-    pub told: Vec<u8>,
-}
 
 /// Takes the lock, or finds it taken.
 ///
@@ -106,13 +59,13 @@ pub fn acquire(mut file: LockFile, terms: &Terms) -> Result<Attempt, Error> {
         // one that the path names.
         // There may be several, each with a holder; none is waited for twice.
         if terms.wary && is_new(&state) {
-            if let Some((deleted, pin)) = file.deleted_namesake(&passed)? {
+            if let Some((deleted, pin)) = deleted::namesake(&file, &passed)? {
                 passed.push(pin);
                 file = deleted;
                 continue;
             }
         }
-        return Ok(Attempt::Held(Held { file, state }));
+        return Ok(Attempt::Held(Held::new(file, state)));
     }
     Err(Error::Replaced(file.place()))
 }

@@ -1,14 +1,14 @@
 //! From a path to an open [`LockFile`]. Locks nothing.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::fs::{self, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use crate::inspect::local as holders;
 use crate::model::error::Error;
-use crate::model::request::Place;
+use crate::model::lock::{Api, Kind, Terms};
+use crate::model::target::Place;
 use crate::sys;
 
 /// Shell scripts close and reuse the descriptors 3 to 9 (`exec 3>log`), and they would drop the
@@ -36,6 +36,26 @@ pub enum Access {
     Write,
     /// What an exclusive flock(2) wants where the file system makes a record lock of it.
     ReadWrite,
+}
+
+impl Access {
+    /// What a lock of these terms wants: of all locks only an exclusive record lock wants a
+    /// descriptor that can be written to (fcntl(2)).
+    pub fn wanted_by(terms: &Terms) -> Access {
+        match (terms.api, terms.kind) {
+            (Api::Records { .. }, Kind::Exclusive) => Access::Write,
+            _ => Access::Read,
+        }
+    }
+
+    /// For open(2).
+    pub(super) fn flags(self) -> OFlags {
+        match self {
+            Access::Read => OFlags::RDONLY,
+            Access::Write => OFlags::WRONLY,
+            Access::ReadWrite => OFlags::RDWR,
+        }
+    }
 }
 
 /// An open file to be locked, on a descriptor that the command will inherit.
@@ -141,54 +161,22 @@ impl LockFile {
         }
     }
 
-    /// A locked file of the same path that was deleted, if it is seen that a process has one, other
-    /// than those that were passed already. The path does not name it. It comes with a descriptor
-    /// that no lock is on: as long as that is kept, no other file can get its inode number.
+    /// The same lock file, deleted, that was opened by another way than its path.
     ///
     /// # Errors
     ///
-    /// [`Error::Open`] or [`Error::Descriptor`] where there is one and it cannot be opened: that is
-    /// no reason to run beside its holder.
+    /// [`Error::Descriptor`].
     #[cold]
-    pub fn deleted_namesake(
-        &self,
-        passed: &[OwnedFd],
-    ) -> Result<Option<(LockFile, OwnedFd)>, Error> {
-        let Place::File(_) = self.place else {
-            return Ok(None);
-        };
-        let cannot = |reason| Error::Open(self.place, reason);
-        for place in holders::deleted_locks(self.as_fd()) {
-            let flags = CAREFUL | access_flags(self.access);
-            let open = |flags| match fs::open(&place, flags, Mode::empty()) {
-                Ok(opened) => Ok(Some(opened)),
-                // Its process has just ended, or closed it.
-                Err(Errno::NOENT | Errno::SRCH) => Ok(None),
-                Err(reason) => Err(cannot(reason)),
-            };
-            let Some(pin) = open(sys::LOOK | OFlags::CLOEXEC)? else {
-                continue;
-            };
-            let state = fs::fstat(&pin).map_err(cannot)?;
-            let is_it = |file: &OwnedFd| fs::fstat(file).is_ok_and(|it| same_file(&it, &state));
-            if passed.iter().any(is_it) {
-                continue;
-            }
-            let Some(opened) = open(flags)?.filter(is_it) else {
-                continue;
-            };
-            let moved = sys::move_up(opened, LEAST_DESCRIPTOR);
-            let moved = moved.map_err(|reason| Error::Descriptor(self.place, reason))?;
-            let file = LockFile {
-                descriptor: Descriptor::Ours(moved),
-                place: self.place,
-                access: self.access,
-                through_link: self.through_link,
-                is_deleted: true,
-            };
-            return Ok(Some((file, pin)));
-        }
-        Ok(None)
+    pub(super) fn deleted(&self, opened: OwnedFd) -> Result<LockFile, Error> {
+        let moved = sys::move_up(opened, LEAST_DESCRIPTOR);
+        let moved = moved.map_err(|reason| Error::Descriptor(self.place, reason))?;
+        Ok(LockFile {
+            descriptor: Descriptor::Ours(moved),
+            place: self.place,
+            access: self.access,
+            through_link: self.through_link,
+            is_deleted: true,
+        })
     }
 
     /// The state of the open file, if the path still names it. A descriptor of the caller's is what
@@ -215,6 +203,11 @@ impl LockFile {
     /// What it was opened from.
     pub fn place(&self) -> Place {
         self.place
+    }
+
+    /// What it was opened for.
+    pub(super) fn access(&self) -> Access {
+        self.access
     }
 
     /// Opens the file once more by its path, for writing and for a moment, if the path leads to it
@@ -245,27 +238,6 @@ impl AsFd for LockFile {
     }
 }
 
-/// The places to try in turn: the lock file alone, or LOCKFILE, LOCKFILE.2 and so on, with their
-/// numbers.
-pub fn slots(place: Place, count: Option<u16>) -> impl Iterator<Item = (Option<u16>, Place)> {
-    let numbers = 1..=count.unwrap_or(1);
-    numbers.map(move |number| (count.and(Some(number)), slot(place, number)))
-}
-
-/// The first slot has the name itself.
-fn slot(place: Place, number: u16) -> Place {
-    match place {
-        Place::File(path) if number > 1 => {
-            let name = [path.to_bytes(), format!(".{number}").as_bytes()].concat();
-            // A path has no zero byte. It lives until exec, as the one of argv does.
-            CString::new(name).map_or(place, |name| {
-                Place::File(Box::leak(name.into_boxed_c_str()))
-            })
-        }
-        _ => place,
-    }
-}
-
 /// Whether both are the same file (stat(2): the device and the inode number together name a file).
 pub fn same_file(one: &Stat, other: &Stat) -> bool {
     one.st_dev == other.st_dev && one.st_ino == other.st_ino
@@ -278,7 +250,7 @@ pub fn same_file(one: &Stat, other: &Stat) -> bool {
 ///
 /// Between the two somebody else may make or remove the file; then it is looked at again.
 fn open_or_make(path: &'static CStr, access: Access) -> Result<(OwnedFd, bool), Error> {
-    let flags = CAREFUL | access_flags(access);
+    let flags = CAREFUL | access.flags();
     for _ in 0..TRIES {
         match fs::open(path, flags | OFlags::NOFOLLOW, Mode::empty()) {
             Ok(opened) => return Ok((opened, false)),
@@ -311,14 +283,6 @@ fn open_through_link(path: &'static CStr, flags: OFlags) -> Result<OwnedFd, Erro
         Errno::NOENT => Error::Dangling(path),
         other => Error::Open(Place::File(path), other),
     })
-}
-
-fn access_flags(access: Access) -> OFlags {
-    match access {
-        Access::Read => OFlags::RDONLY,
-        Access::Write => OFlags::WRONLY,
-        Access::ReadWrite => OFlags::RDWR,
-    }
 }
 
 /// What O_NOFOLLOW says of a symbolic link: ELOOP by POSIX, EMLINK on FreeBSD, EFTYPE on NetBSD

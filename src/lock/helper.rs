@@ -18,8 +18,8 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, ioctl_fionbio, read, retry_on_intr};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, recvmsg};
 
-use crate::model::request;
-use crate::run::exec;
+use crate::model::command;
+use crate::model::target::scheme;
 use crate::sys;
 use crate::text::escape::in_a_line;
 
@@ -63,18 +63,17 @@ impl Heard {
     }
 }
 
-/// Runs the helper of a scheme with these options and this word, for this command.
+/// Runs the helper of this word's scheme with these options, for this command.
 ///
 /// # Errors
 ///
 /// [`NoHelper`] where there is none, where it cannot be started, or where we cannot hear it.
 pub fn ask(
-    scheme: &str,
     options: &[String],
     word: &CStr,
-    command: Option<request::Command>,
+    command: Option<command::Command>,
 ) -> Result<Heard, NoHelper> {
-    let name = format!("nonoverlap-{scheme}");
+    let name = format!("nonoverlap-{}", helped(word));
     let heard = find(&name).and_then(|path| {
         let mut helper = Command::new(OsStr::from_bytes(path.to_bytes()));
         helper.args(options).arg(OsStr::from_bytes(word.to_bytes()));
@@ -87,11 +86,20 @@ pub fn ask(
     heard.map_err(|reason| NoHelper(name, reason))
 }
 
+/// The scheme whose helper is asked.
+fn helped(word: &CStr) -> &str {
+    match scheme(word) {
+        // PostgreSQL's own library takes both for the same.
+        Some("postgres") => "postgresql",
+        scheme => scheme.unwrap_or_default(),
+    }
+}
+
 /// Where the program of this name is: beside us, or in PATH.
 fn find(name: &str) -> Result<CString, Errno> {
     let find = |path: Vec<u8>| {
         let path = CString::new(path).map_err(|_| Errno::NOENT)?;
-        exec::find(&path)
+        sys::find(&path)
     };
     let beside = env::current_exe().map(|us| us.with_file_name(name).into_os_string());
     match beside.map(|path| find(path.into_vec())) {

@@ -12,9 +12,10 @@ use rustix::fs::{self, FileType, Stat};
 use rustix::io::{Errno, pread, pwrite};
 use rustix::process::{Pid, Resource, getpid, getrlimit};
 
-use crate::lock::acquire::Held;
-use crate::lock::file::same_file;
-use crate::model::request::{Api, Place, Terms};
+use super::file::same_file;
+use super::held::Held;
+use crate::model::lock::{Api, Terms};
+use crate::model::target::Place;
 
 /// The length of a record in bytes.
 const LENGTH: usize = 11;
@@ -79,7 +80,7 @@ fn modified(state: &Stat) -> SystemTime {
 /// reached through no symbolic link, that is empty or holds exactly one record. Anything else is
 /// left as it is, which is no error.
 ///
-/// The lock's own descriptor is read-only (see `lockfile.rs`), so the file is opened once more, for
+/// The lock's own descriptor is read-only (see `file.rs`), so the file is opened once more, for
 /// the moment of writing, and must then be the locked one.
 ///
 /// `found` is the record that is there, as [`found`] gives it.

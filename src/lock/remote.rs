@@ -11,40 +11,17 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, getpeername, recv};
 
-use crate::inspect::local::{Finding, Verdict};
-use crate::lock::acquire::{Attempt, Busy, Held};
-use crate::lock::file::LockFile;
-use crate::lock::helper::{self, NoHelper};
+use super::file::LockFile;
+use super::held::{Attempt, Busy, Held};
+use super::helper::{self, NoHelper};
 use crate::model::error::{Error, Reason};
-use crate::model::request::{Kind, OnLost, Patience, Place, Run};
-use crate::report::log::Log;
-use crate::report::notice::Notice;
+use crate::model::lock::{Kind, OnLost, Patience};
+use crate::model::request::Run;
+use crate::model::target::Place;
 use crate::sys;
-
-/// What follows a scheme.
-const MARK: &[u8] = b"://";
 
 /// No server, or no helper (sysexits(3), EX_UNAVAILABLE).
 const UNAVAILABLE: u8 = 69;
-
-/// The scheme of a word that begins with one and `://` (RFC 3986, section 3.1).
-pub fn scheme(word: &CStr) -> Option<&str> {
-    let word = word.to_bytes();
-    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
-    let end = word.iter().position(|byte| !is_part(byte))?;
-    let (scheme, rest) = word.split_at_checked(end)?;
-    let is_one = scheme.first()?.is_ascii_alphabetic() && rest.starts_with(MARK);
-    std::str::from_utf8(scheme).ok().filter(|_| is_one)
-}
-
-/// The scheme whose helper is asked.
-fn helped(word: &CStr) -> &str {
-    match scheme(word) {
-        // PostgreSQL's own library takes both for the same.
-        Some("postgres") => "postgresql",
-        scheme => scheme.unwrap_or_default(),
-    }
-}
 
 /// Takes the lock through its helper, or finds it taken.
 ///
@@ -53,20 +30,17 @@ fn helped(word: &CStr) -> &str {
 /// [`Error::NoHelper`]; [`Error::Helper`] for anything but exit status 0 and exactly one connection
 /// that is open, or 1 and none; [`Error::Descriptor`].
 #[cold]
-pub fn acquire(word: &'static CStr, run: &Run, log: Option<&Log>) -> Result<Attempt, Error> {
+pub fn acquire(word: &'static CStr, run: &Run) -> Result<Attempt, Error> {
     let place = Place::Remote(word);
-    let mut heard = helper::ask(helped(word), &options(run), word, Some(run.command))
+    let mut heard = helper::ask(&options(run), word, Some(run.command))
         .map_err(|NoHelper(name, reason)| Error::NoHelper(place, name, reason))?;
     let last = heard.descriptors.pop();
     let passed = (last, heard.descriptors.len());
     let (status, why) = match (heard.status.code(), passed) {
         (Some(0), (Some(connection), 0)) => {
-            if !heard.said.is_empty() {
-                run.manner.tell(log, &Notice::Helper(place, heard.said));
-            }
             let file = LockFile::connection(connection, place)?;
             return match watch(&file, run.on_lost) {
-                Ok(()) => Held::by_connection(file).map(Attempt::Held),
+                Ok(()) => Held::by_connection(file, heard.said).map(Attempt::Held),
                 Err(why) => Err(Error::Helper(place, UNAVAILABLE, why)),
             };
         }
@@ -140,21 +114,4 @@ fn watch(connection: &LockFile, on_lost: OnLost) -> Result<(), Vec<u8>> {
         Ok(_) | Err(Errno::CONNRESET) => Err(b"the server has closed the connection".to_vec()),
         Err(reason) => Err(cannot(reason)),
     }
-}
-
-/// Asks the helper who holds the lock. Takes none.
-#[cold]
-pub fn find(word: &'static CStr) -> Finding {
-    let told = match helper::ask(helped(word), &["--status".to_owned()], word, None) {
-        Ok(heard) => match heard.status.code() {
-            Some(0) => Verdict::Told(Some(true), heard.answer("held")),
-            Some(3) => Verdict::Told(Some(false), heard.answer("free")),
-            _ => Verdict::Told(None, heard.why()),
-        },
-        Err(NoHelper(name, reason)) => {
-            let why = format!("cannot run {name}: {}", Reason(reason));
-            Verdict::Told(None, why.into_bytes())
-        }
-    };
-    Finding::of_server(told)
 }

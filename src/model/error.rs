@@ -1,41 +1,15 @@
-//! What came of it: the errors, their texts, the table of exit statuses, and the only writing to
-//! stdout and stderr.
+//! Why the command was not run, and the words for it.
 
 use std::borrow::Cow;
 use std::ffi::{CStr, OsString};
 use std::fmt::{self, Display};
 use std::io;
-use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 
 use rustix::io::Errno;
-use rustix::stdio::{stderr, stdout};
 
-use crate::lock::acquire::Busy;
-use crate::model::dialect::Dialect;
-use crate::model::request::Place;
-use crate::report::log::Log;
-use crate::report::notice::Manner;
-use crate::sys;
+use super::target::Place;
 use crate::text::escape::Escaped;
-
-/// An end without an error in which no command was run.
-pub enum Outcome {
-    /// What was asked for.
-    Told(Answer),
-    /// What was asked for is done, and there was no command to run.
-    Done,
-    /// Somebody else holds the lock, or the lock of each slot.
-    Busy(Vec<Busy>, Manner, Option<Log>),
-}
-
-/// An answer on stdout, and the exit status that says the same.
-pub struct Answer {
-    /// The text, to the last newline.
-    pub text: Vec<u8>,
-    /// The exit status.
-    pub status: u8,
-}
 
 /// Why the command was not run. One variant for each step that can fail, with what it was done to.
 pub enum Error {
@@ -85,95 +59,9 @@ pub enum Error {
     Print(Errno),
 }
 
-/// Every exit status of our own, for people. [`Error::status`] is the same for the program.
-pub fn exit_statuses(dialect: Dialect) -> impl Iterator<Item = &'static (u8, &'static str)> {
-    let (unavailable, of_servers, of_execution) = match dialect {
-        Dialect::Nonoverlap => (UNAVAILABLE, OF_SERVERS, OF_EXECUTION),
-        Dialect::Flock => (UNAVAILABLE_AS_FLOCK, &[][..], &[][..]),
-    };
-    let parts = [
-        OF_THE_LOCK,
-        unavailable,
-        OF_THE_SYSTEM,
-        of_servers,
-        of_execution,
-    ];
-    parts.into_iter().flatten()
-}
-
-const OF_THE_LOCK: &[(u8, &str)] = &[
-    (
-        1,
-        "the lock is taken or the wait timed out; -E chooses another number",
-    ),
-    (64, "the command line is wrong"),
-    (
-        65,
-        "the lock cannot be taken, though not because somebody holds it",
-    ),
-    (66, "the lock file cannot be opened"),
-];
-const UNAVAILABLE: &[(u8, &str)] = &[(
-    69,
-    "no server or no helper for SCHEME://; or crontab is missing or refuses",
-)];
-const UNAVAILABLE_AS_FLOCK: &[(u8, &str)] =
-    &[(69, "the command cannot be executed or was not found")];
-const OF_THE_SYSTEM: &[(u8, &str)] = &[
-    (
-        71,
-        "out of memory, processes, descriptors, timers or kernel locks",
-    ),
-    (
-        73,
-        "the lock file cannot be made, or the log cannot be opened",
-    ),
-];
-const OF_SERVERS: &[(u8, &str)] = &[(78, "the server cannot hold such a lock")];
-const OF_EXECUTION: &[(u8, &str)] = &[
-    (126, "the command cannot be executed"),
-    (127, "the command was not found"),
-];
-
-impl Error {
-    /// The exit status, after sysexits(3) and the shell.
-    fn status(&self, dialect: Dialect) -> u8 {
-        match self {
-            Error::Usage(_) => 64,
-            Error::Print(_) if dialect == Dialect::Flock => UNWRITTEN_AS_FLOCK,
-            Error::Open(_, reason) | Error::Lock(_, reason) if is_shortage(*reason) => 71,
-            Error::Lock(..) | Error::Replaced(_) => 65,
-            Error::Open(..) => 66,
-            Error::Descriptor(..) | Error::Timer(..) | Error::Output(_) | Error::Print(_) => 71,
-            Error::Guardian(..) | Error::MaxRuntime(_) => 71,
-            Error::NoHelper(_, _, reason) if is_shortage(*reason) => 71,
-            Error::NoHelper(..) => 69,
-            Error::Helper(_, status, _) => *status,
-            Error::Log(_, reason) | Error::LogFolder(_, reason) | Error::Scratch(_, reason)
-                if is_shortage(*reason) =>
-            {
-                71
-            }
-            Error::Make(..) | Error::Dangling(_) | Error::Log(..) => 73,
-            Error::LogFolder(..) | Error::Scratch(..) => 73,
-            Error::Here(_) | Error::NoEntry(_) => 66,
-            Error::NoCrontab(reason) if is_shortage(*reason) => 71,
-            Error::NoCrontab(_) | Error::Crontab(..) => 69,
-            Error::Execute(_, Errno::NOMEM) => 71,
-            Error::Execute(..) if dialect == Dialect::Flock => 69,
-            Error::Execute(_, reason) if is_shortage(*reason) => 71,
-            Error::Execute(_, Errno::NOENT | Errno::NOTDIR) => 127,
-            Error::Execute(..) => 126,
-        }
-    }
-}
-
-/// The machine is out of something: memory, processes, descriptors or kernel locks.
-fn is_shortage(reason: Errno) -> bool {
-    matches!(
-        reason,
-        Errno::NOMEM | Errno::AGAIN | Errno::MFILE | Errno::NFILE | Errno::NOLCK | Errno::NOBUFS
-    )
+/// A command line that is wrong.
+pub fn usage(what: impl ToString) -> Error {
+    Error::Usage(what.to_string())
 }
 
 impl Display for Error {
@@ -305,74 +193,4 @@ impl Display for Reason {
                 .map_or(text.as_str(), |(reason, _)| reason),
         )
     }
-}
-
-/// Says what came of it, and gives the exit status.
-pub fn report(dialect: Dialect, result: Result<Outcome, Error>) -> u8 {
-    match result.and_then(|outcome| finish(dialect, outcome)) {
-        Ok(status) => status,
-        Err(error) => {
-            let heard = match (dialect, &error) {
-                // flock's own words, which its tests know.
-                (Dialect::Flock, Error::Lock(Place::Descriptor(number), reason)) => {
-                    say(dialect, &format_args!("{number}: {}", Reason(*reason)))
-                }
-                _ => say(dialect, &error),
-            };
-            // flock's child looks at nothing when it cannot become the command.
-            let heard = heard || matches!(error, Error::Execute(..));
-            if_heard(heard, dialect, error.status(dialect))
-        }
-    }
-}
-
-fn finish(dialect: Dialect, outcome: Outcome) -> Result<u8, Error> {
-    match outcome {
-        Outcome::Told(answer) => match (print(&answer.text), dialect) {
-            // Nobody wants to know.
-            (Err(Errno::BADF | Errno::PIPE), Dialect::Flock) | (Ok(()), _) => Ok(answer.status),
-            (Err(reason), _) => Err(Error::Print(reason)),
-        },
-        Outcome::Done => Ok(0),
-        Outcome::Busy(busy, manner, log) => {
-            let heard = manner.refuse(&busy, log.as_ref());
-            Ok(if_heard(heard, dialect, manner.conflict))
-        }
-    }
-}
-
-/// The exit status, or what flock makes of any if its words cannot be written.
-fn if_heard(heard: bool, dialect: Dialect, status: u8) -> u8 {
-    match dialect {
-        Dialect::Flock if !heard => UNWRITTEN_AS_FLOCK,
-        _ => status,
-    }
-}
-
-/// flock looks at its streams when it closes them, last of all (util-linux, closestream.h).
-const UNWRITTEN_AS_FLOCK: u8 = 1;
-
-/// One line on stderr, in one write(2), so that lines of several processes do not mix. Where nobody
-/// can hear it, that is no reason to change what is done. Tells whether it was written.
-pub fn say(dialect: Dialect, line: &dyn Display) -> bool {
-    let line = format!("{}: {line}\n", dialect.name());
-    sys::unsignalled(|| Ok(write_all(stderr(), line.as_bytes())?)).is_ok()
-}
-
-/// Text on stdout, unbuffered.
-///
-/// # Errors
-///
-/// As write(2).
-pub fn print(text: &[u8]) -> Result<(), Errno> {
-    write_all(stdout(), text)
-}
-
-fn write_all(stream: BorrowedFd<'_>, text: &[u8]) -> Result<(), Errno> {
-    let mut rest = text;
-    while !rest.is_empty() {
-        let written = rustix::io::retry_on_intr(|| rustix::io::write(stream, rest))?;
-        rest = rest.get(written..).unwrap_or_default();
-    }
-    Ok(())
 }

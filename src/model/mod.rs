@@ -1,5 +1,11 @@
-//! The nouns: what is asked for, and what can go wrong.
+//! The nouns: what is asked for, what is locked and how, and what can go wrong. Touches no file, clock
+//! or environment.
 
+pub mod command;
 pub mod dialect;
 pub mod error;
+pub mod exit_status;
+pub mod lock;
+pub mod manner;
 pub mod request;
+pub mod target;

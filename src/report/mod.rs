@@ -1,5 +1,63 @@
-//! What is said, and where.
+//! What is said, where, and the exit status that says the same. All writing to stdout and stderr is
+//! here.
 
+mod conflict;
+mod holders;
 pub mod log;
+mod log_tail;
 pub mod notice;
+pub mod outcome;
 pub mod status;
+mod status_json;
+mod stdio;
+
+use rustix::io::Errno;
+
+use crate::model::dialect::Dialect;
+use crate::model::error::{Error, Reason};
+use crate::model::exit_status::UNWRITTEN_AS_FLOCK;
+use crate::model::target::Place;
+use outcome::Outcome;
+use stdio::{print, say};
+
+/// Says what came of it, and gives the exit status.
+pub fn report(dialect: Dialect, result: Result<Outcome, Error>) -> u8 {
+    match result.and_then(|outcome| finish(dialect, outcome)) {
+        Ok(status) => status,
+        Err(error) => {
+            let heard = match (dialect, &error) {
+                // flock's own words, which its tests know.
+                (Dialect::Flock, Error::Lock(Place::Descriptor(number), reason)) => {
+                    say(dialect, &format_args!("{number}: {}", Reason(*reason)))
+                }
+                _ => say(dialect, &error),
+            };
+            // flock's child looks at nothing when it cannot become the command.
+            let heard = heard || matches!(error, Error::Execute(..));
+            if_heard(heard, dialect, error.status(dialect))
+        }
+    }
+}
+
+fn finish(dialect: Dialect, outcome: Outcome) -> Result<u8, Error> {
+    match outcome {
+        Outcome::Told(answer) => match (print(&answer.text), dialect) {
+            // Nobody wants to know.
+            (Err(Errno::BADF | Errno::PIPE), Dialect::Flock) | (Ok(()), _) => Ok(answer.status),
+            (Err(reason), _) => Err(Error::Print(reason)),
+        },
+        Outcome::Done => Ok(0),
+        Outcome::Busy(busy, manner, log) => {
+            let heard = manner.refuse(&busy, log.as_ref());
+            Ok(if_heard(heard, dialect, manner.conflict))
+        }
+    }
+}
+
+/// The exit status, or what flock makes of any if its words cannot be written.
+fn if_heard(heard: bool, dialect: Dialect, status: u8) -> u8 {
+    match dialect {
+        Dialect::Flock if !heard => UNWRITTEN_AS_FLOCK,
+        _ => status,
+    }
+}

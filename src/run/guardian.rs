@@ -5,9 +5,9 @@ use std::os::fd::AsFd;
 
 use rustix::io::{FdFlags, fcntl_setfd};
 
-use crate::lock::acquire::Held;
+use crate::lock::held::Held;
 use crate::model::error::Error;
-use crate::model::request::Keeper;
+use crate::model::lock::Keeper;
 use crate::sys;
 
 /// Posts a guardian over a lock that is not the command's to keep, and has exec take the lock's

@@ -1,4 +1,4 @@
-//! From `Held` to the command.
+//! From [`Held`](crate::lock::held::Held) to the command.
 
 pub mod exec;
 pub mod guardian;

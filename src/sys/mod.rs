@@ -10,6 +10,7 @@ mod arena;
 mod clock;
 mod entry;
 mod facts;
+mod search;
 mod signals;
 mod unix;
 
@@ -75,14 +76,16 @@ pub use alarm::{AlarmState, alarm_state, ring_alarm};
 pub use bell::Bell;
 pub use clock::local_time;
 pub use entry::Words;
+pub(crate) use entry::entry_point;
 pub use facts::{Sight, State};
 pub use guardian::start_guardian;
 pub use locks::{LOOK, Survey, path_of};
 pub use loss::{TELLS_OF_LOSS, signal_at_end};
 pub use process::{command_line, identity, knows_every_pid, process};
 pub use ranges::{HAVE_RANGES, RangeLock, try_range, wait_range};
+pub use search::{SHELL, find, search_and_execute};
 pub use signals::{unsignalled, with_children};
-pub use unix::{Vectors, callers, double, environment_with, execute, move_up};
+pub use unix::{Vectors, callers, double, environment_with, move_up};
 
 #[cfg(not(any(
     target_os = "linux",

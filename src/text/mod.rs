@@ -1,4 +1,6 @@
-//! Bytes and times as people read them.
+//! Bytes and times as people read them. Knows nothing of locks.
 
 pub mod escape;
+pub mod json;
+pub mod password;
 pub mod time;

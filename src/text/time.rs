@@ -1,38 +1,9 @@
-//! Times as people write and read them.
+//! Times as people read them.
 
-use std::ffi::OsStr;
 use std::fmt::{self, Display};
 use std::time::{Duration, SystemTime};
 
-use crate::model::error::Error;
 use crate::sys;
-
-/// A DURATION of the command line: whole seconds, or a number with s, m, h or d behind it.
-///
-/// # Errors
-///
-/// [`Error::Usage`].
-pub fn duration(value: &OsStr) -> Result<Duration, Error> {
-    value.to_str().and_then(parse).ok_or_else(|| {
-        let value = value.to_string_lossy();
-        Error::Usage(format!(
-            "not a duration, such as 90, 90s, 30m, 2h or 1d: '{value}'"
-        ))
-    })
-}
-
-fn parse(text: &str) -> Option<Duration> {
-    let (number, unit) = match text.char_indices().next_back()? {
-        (_, '0'..='9') => (text, 1),
-        (end, 's') => (text.get(..end)?, 1),
-        (end, 'm') => (text.get(..end)?, 60),
-        (end, 'h') => (text.get(..end)?, 60 * 60),
-        (end, 'd') => (text.get(..end)?, 24 * 60 * 60),
-        _ => return None,
-    };
-    let seconds: u64 = number.parse().ok()?;
-    seconds.checked_mul(unit).map(Duration::from_secs)
-}
 
 /// How long something lasts, in two units at the most: `3s`, `12m03s`, `2h05m`, `3d04h`.
 pub struct Elapsed(pub Duration);

@@ -3,10 +3,13 @@ use std::ptr;
 
 use super::dice::Dice;
 use super::{bytes, many_times};
-use crate::cli::help;
+use crate::cli::{self, help};
+use crate::model::command::Command;
 use crate::model::dialect::Dialect;
 use crate::model::error::Error;
-use crate::model::request::{self, Api, Command, Install, Place, Request};
+use crate::model::lock::Api;
+use crate::model::request::{Install, Page, Request};
+use crate::model::target::Place;
 use crate::sys::Words;
 
 /// What stands behind options and as words, as it is or with something behind it.
@@ -47,7 +50,7 @@ fn any_command_line_is_a_request_for_a_tail_of_itself_or_is_refused() {
         argv.push(ptr::null());
         // SAFETY: a list that ends with a null pointer, of strings that outlive the request.
         let words = unsafe { Words::new(line.len() as i32, argv.as_ptr()) };
-        match request::read(words, dialect) {
+        match cli::read(words, dialect) {
             Err(Error::Usage(text)) => assert!(!text.is_empty(), "{line:?}"),
             Err(_) => panic!("an error of something else than usage: {line:?}"),
             Ok(request) => check(request, &line),
@@ -59,7 +62,7 @@ fn any_command_line_is_a_request_for_a_tail_of_itself_or_is_refused() {
 fn options() -> Vec<String> {
     let mut options = Vec::new();
     for dialect in [Dialect::Nonoverlap, Dialect::Flock] {
-        let page = help::text(help::Page::Help(dialect));
+        let page = help::text(Page::Help(dialect));
         let words = page.split(|letter: char| letter.is_whitespace() || letter == ',');
         let words = words.filter(|word| word.starts_with('-') && word.len() > 1);
         options.extend(words.map(str::to_owned));

@@ -3,9 +3,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use super::{bytes, many_times};
-use crate::cli::values as number;
-use crate::text::escape::{Escaped, Json, without_passwords};
-use crate::text::time::{Elapsed, duration};
+use crate::cli::values::{self as number, duration};
+use crate::text::escape::Escaped;
+use crate::text::json::Json;
+use crate::text::password::without_passwords;
+use crate::text::time::Elapsed;
 
 #[test]
 fn no_byte_from_elsewhere_steers_a_terminal() {

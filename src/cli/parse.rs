@@ -1,0 +1,155 @@
+//! The words of argv, read one by one.
+
+use std::ffi::{CStr, OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+
+use lexopt::{Arg, Parser};
+
+use super::options::{self as flags, Opt};
+use super::raw::Wishes;
+use super::request::asks_for_shell;
+use crate::model::dialect::Dialect;
+use crate::model::error::{Error, usage};
+use crate::model::request::{Given, Install, Page, Request, Shell, Value};
+use crate::sys::Words;
+
+/// Reads the command line.
+///
+/// # Errors
+///
+/// [`Error::Usage`], which says what is wrong with which word.
+#[inline(never)] // What it had on the stack is used again for the next step, still in the cache.
+pub fn read(words: Words, dialect: Dialect) -> Result<Request, Error> {
+    if words.count() < 2 {
+        return Err(usage("no lock file given; see --help"));
+    }
+    let given = words.from(1);
+    let reach = reach_of_options(given);
+    let mut parser = Parser::from_args(given.iter().take(reach).map(to_os_string));
+    // `-E=5` is the value "=5" to getopt(3), and wrong.
+    parser.set_short_equals(false);
+
+    let mut wishes = Wishes::default();
+    let first = loop {
+        let Some(argument) = parser.next().map_err(usage)? else {
+            break reach;
+        };
+        let is_long = matches!(argument, Arg::Long(_));
+        let known = match argument {
+            Arg::Value(_) => break reach - left(&mut parser)? - 1,
+            Arg::Short(letter) => flags::by_short(letter, dialect),
+            Arg::Long(name) => flags::by_long(name, dialect),
+        };
+        let Some(option) = known else {
+            return Err(usage(argument.unexpected()));
+        };
+        // A page is shown at once, so nothing else would look at a value behind `=`.
+        if is_long && matches!(option, Opt::Help | Opt::Version) {
+            if let Some(value) = parser.optional_value() {
+                let option = flags::name(option);
+                return Err(usage(lexopt::Error::UnexpectedValue { option, value }));
+            }
+        }
+        match option {
+            Opt::Help => return Ok(Request::Show(Page::Help(dialect))),
+            Opt::Version => return Ok(Request::Show(Page::Version(dialect))),
+            Opt::Completions => {
+                let shell = shell(&parser.value().map_err(usage)?)?;
+                return Ok(Request::Show(Page::Completions(shell)));
+            }
+            // Behind `--fd FD` it stands where the command would.
+            Opt::Command if wishes.names_descriptor() => {
+                let index = reach - left(&mut parser)? - 1;
+                if given.get(index).is_some_and(asks_for_shell) {
+                    break index;
+                }
+                return Err(usage("-c goes on its own"));
+            }
+            other => wishes.take(other, &mut parser)?,
+        }
+    };
+    let (schedule, effect) = (wishes.schedule(), wishes.effect());
+    let request = wishes.request(given.from(first), dialect)?;
+    match (schedule, request, words.get(0)) {
+        (Some(schedule), Request::Run(run), Some(program)) => Ok(Request::Install(Install {
+            schedule,
+            program,
+            options: options(given, first)?,
+            run,
+            effect,
+        })),
+        (_, request, _) => Ok(request),
+    }
+}
+
+/// The first so many words once more, as the options of a run that cron will start. They have been
+/// read before, so nothing of this fails.
+fn options(given: Words, count: usize) -> Result<Vec<Given>, Error> {
+    let mut parser = Parser::from_args(given.iter().take(count).map(to_os_string));
+    parser.set_short_equals(false);
+    let mut options = Vec::new();
+    while let Some(argument) = parser.next().map_err(usage)? {
+        let (known, name) = match argument {
+            Arg::Value(_) => break,
+            Arg::Short(letter) => (
+                flags::by_short(letter, Dialect::Nonoverlap),
+                format!("-{letter}"),
+            ),
+            Arg::Long(name) => (
+                flags::by_long(name, Dialect::Nonoverlap),
+                format!("--{name}"),
+            ),
+        };
+        let Some(option) = known else {
+            return Err(usage(argument.unexpected()));
+        };
+        let value = flags::takes_argument(option).then(|| parser.value());
+        let value = value.transpose().map_err(usage)?;
+        if !matches!(option, Opt::Install | Opt::DryRun) {
+            let value = value.map(|value| match option {
+                Opt::Log => Value::Path(value),
+                _ => Value::Word(value),
+            });
+            options.push(Given { name, value });
+        }
+    }
+    Ok(options)
+}
+
+fn shell(name: &OsStr) -> Result<Shell, Error> {
+    match name.as_bytes() {
+        b"bash" => Ok(Shell::Bash),
+        b"zsh" => Ok(Shell::Zsh),
+        b"fish" => Ok(Shell::Fish),
+        _ => Err(usage(format_args!(
+            "--completions takes bash, zsh or fish, not '{}'",
+            name.to_string_lossy()
+        ))),
+    }
+}
+
+/// How many words options can reach at the most, so that a long command line is not copied.
+///
+/// Where two words in a row have no dash in front, options have ended by the second: the first is
+/// either an option's argument, and then the second is the lock file, or it is itself the lock file
+/// or something behind it.
+fn reach_of_options(given: Words) -> usize {
+    let mut last_was_plain = false;
+    for (index, word) in given.iter().enumerate() {
+        let plain = !word.to_bytes().starts_with(b"-");
+        if plain && last_was_plain {
+            return index;
+        }
+        last_was_plain = plain;
+    }
+    given.count()
+}
+
+/// How many words the parser has left of its share.
+fn left(parser: &mut Parser) -> Result<usize, Error> {
+    Ok(parser.raw_args().map_err(usage)?.as_slice().len())
+}
+
+fn to_os_string(word: &CStr) -> OsString {
+    OsStr::from_bytes(word.to_bytes()).to_os_string()
+}

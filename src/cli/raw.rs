@@ -1,0 +1,142 @@
+//! What the options say, before it is known whether they go together.
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::RawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::time::Duration;
+
+use lexopt::Parser;
+
+use super::options::Opt;
+use super::schedule::schedule;
+use super::values;
+use crate::model::error::{Error, usage};
+use crate::model::lock::OnLost;
+use crate::model::manner::Voice;
+use crate::model::request::Effect;
+use crate::text::escape::Escaped;
+
+/// The options, as they were given; of those that exclude each other the last one.
+#[derive(Default)]
+pub struct Wishes {
+    pub nonblock: bool,
+    /// The inner nothing is a wait without an end.
+    pub wait: Option<Option<Duration>>,
+    pub block: bool,
+    pub kind: Wish,
+    pub conflict: Option<u8>,
+    pub close: bool,
+    pub no_fork: bool,
+    pub descriptor: Option<RawFd>,
+    pub records: bool,
+    pub start: i64,
+    pub length: i64,
+    pub slots: Option<u16>,
+    pub max_runtime: Option<Duration>,
+    pub log: Option<OsString>,
+    pub on_lost: Option<OnLost>,
+    pub hold_at_least: Option<Duration>,
+    pub alarm: Option<Duration>,
+    pub status: bool,
+    pub json: bool,
+    pub install: Option<Vec<u8>>,
+    pub uninstall: bool,
+    pub dry_run: bool,
+    pub voice: Option<Voice>,
+    /// One that does not go together with `--status`.
+    pub not_for_status: Option<Opt>,
+    /// One that does not go together with `--uninstall`.
+    pub not_for_uninstall: Option<Opt>,
+}
+
+/// What -s, -x and -u choose; the last one wins.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub enum Wish {
+    #[default]
+    Exclusive,
+    Shared,
+    Unlock,
+}
+
+impl Wishes {
+    /// Takes note of an option, and of its argument.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Usage`], as for all in this file.
+    pub fn take(&mut self, option: Opt, parser: &mut Parser) -> Result<(), Error> {
+        let mut value = || parser.value().map_err(usage);
+        match option {
+            Opt::Nonblock => self.nonblock = true,
+            Opt::Timeout => self.wait = Some(values::seconds(&value()?)?),
+            Opt::Block => self.block = true,
+            Opt::Shared => self.kind = Wish::Shared,
+            Opt::Exclusive => self.kind = Wish::Exclusive,
+            Opt::Unlock => self.kind = Wish::Unlock,
+            Opt::ConflictStatus => self.conflict = Some(values::exit_status(&value()?)?),
+            Opt::Close => self.close = true,
+            Opt::NoFork => self.no_fork = true,
+            Opt::Command => return Err(usage("-c goes right after the lock file, or after --fd")),
+            Opt::Descriptor => self.descriptor = Some(values::descriptor(&value()?)?),
+            Opt::Fcntl => self.records = true,
+            Opt::Start => self.start = values::bytes(&value()?)?,
+            Opt::Length => self.length = values::bytes(&value()?)?,
+            Opt::Slots => self.slots = Some(values::slots(&value()?)?),
+            Opt::MaxRuntime => self.max_runtime = Some(values::duration(&value()?)?),
+            Opt::HoldAtLeast => self.hold_at_least = Some(values::duration(&value()?)?),
+            Opt::OnLost => self.on_lost = Some(on_lost(&value()?)?),
+            Opt::Log => self.log = Some(value()?),
+            Opt::Alarm => self.alarm = Some(values::duration(&value()?)?),
+            Opt::Status => self.status = true,
+            Opt::Json => self.json = true,
+            Opt::Install => self.install = Some(schedule(&value()?)?),
+            Opt::Uninstall => self.uninstall = true,
+            Opt::DryRun => self.dry_run = true,
+            Opt::Verbose => self.voice = Some(Voice::Verbose),
+            Opt::Quiet => self.voice = Some(Voice::Quiet),
+            Opt::Help | Opt::Version | Opt::Completions => {}
+        }
+        self.records |= matches!(option, Opt::Start | Opt::Length);
+        if !matches!(
+            option,
+            Opt::Status | Opt::Json | Opt::Log | Opt::Slots | Opt::Quiet
+        ) {
+            self.not_for_status = Some(option);
+        }
+        if !matches!(option, Opt::Uninstall | Opt::DryRun) {
+            self.not_for_uninstall = Some(option);
+        }
+        Ok(())
+    }
+
+    /// Whether a descriptor was named, so that no lock file comes before the command.
+    pub fn names_descriptor(&self) -> bool {
+        self.descriptor.is_some()
+    }
+
+    /// When cron is to start this run, if it is for the crontab.
+    pub fn schedule(&self) -> Option<Vec<u8>> {
+        self.install.clone()
+    }
+
+    /// What becomes of the crontab.
+    pub fn effect(&self) -> Effect {
+        if self.dry_run {
+            Effect::Show
+        } else {
+            Effect::Change
+        }
+    }
+}
+
+fn on_lost(value: &OsStr) -> Result<OnLost, Error> {
+    match value.as_bytes() {
+        b"term" => Ok(OnLost::Term),
+        b"kill" => Ok(OnLost::Kill),
+        b"ignore" => Ok(OnLost::Ignore),
+        _ => Err(usage(format_args!(
+            "--on-lost takes term, kill or ignore, not '{}'",
+            Escaped(value.as_bytes())
+        ))),
+    }
+}

@@ -1,0 +1,71 @@
+//! What became of the process that a record names.
+
+use std::process;
+use std::time::{Duration, SystemTime};
+
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
+
+use super::state::{Fate, Holder};
+use crate::lock::record::Record;
+use crate::sys;
+
+/// A record tells the second in which it was written, on some file systems; and a process's start
+/// is known to a hundredth of one.
+const CLOCK_GRAIN: Duration = Duration::from_secs(1);
+
+/// What became of the process that a record names, among these holders.
+pub fn fate(record: &Record, holders: &[Holder]) -> Fate {
+    if holders.iter().any(|holder| holder.is_named_by(record)) {
+        return Fate::Holds;
+    }
+    match sys::process(record.pid) {
+        // It is hidden from us.
+        None if is_alive(record.pid) => Fate::Alive,
+        None if sys::knows_every_pid() => Fate::Gone,
+        None => Fate::Unseen,
+        Some(process) if process.has_ended => Fate::Gone,
+        Some(process) if process.is_kernels => Fate::Reused,
+        Some(process) => match process.started {
+            None => Fate::Alive,
+            Some(started) if was_there(started, record) => Fate::Runs,
+            Some(_) => Fate::Reused,
+        },
+    }
+}
+
+/// Whether a process that started then can have written the record: it was there already.
+fn was_there(started: SystemTime, record: &Record) -> bool {
+    record
+        .time
+        .checked_add(CLOCK_GRAIN)
+        .is_none_or(|latest| started <= latest)
+}
+
+/// Whether the process of a record that was found under a free lock still runs, and so has perhaps
+/// let go of the lock: ssh and tcsh close every descriptor that they inherit.
+///
+/// Ourselves and our ancestors are no news: a script may well run several commands in turn under
+/// the same lock.
+pub fn has_let_go(record: &Record) -> bool {
+    is_alive(record.pid) && fate(record, &[]) == Fate::Runs && !is_our_line(record.pid)
+}
+
+/// kill(2) with no signal: it succeeds, or may not, where there is such a process.
+fn is_alive(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    pid.is_some_and(|pid| test_kill_process(pid) != Err(Errno::SRCH))
+}
+
+fn is_our_line(pid: u32) -> bool {
+    let mut ancestor = process::id();
+    loop {
+        match sys::process(ancestor) {
+            _ if ancestor == pid => return true,
+            Some(process) if process.parent != 0 && process.parent != ancestor => {
+                ancestor = process.parent
+            }
+            _ => return false,
+        }
+    }
+}

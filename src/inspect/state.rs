@@ -1,0 +1,125 @@
+//! What can be said of a lock.
+
+use std::time::SystemTime;
+
+use rustix::io::Errno;
+
+use crate::lock::record::Record;
+use crate::sys;
+
+/// What can be said of the lock on a file.
+pub enum Verdict {
+    /// Somebody has it.
+    Held(Holding),
+    /// Nobody has it.
+    Free,
+    /// There may be a lock that cannot be seen from here, for this reason.
+    Unknown(&'static str),
+    /// What a server's helper says: whether somebody has it, if that is known, and more.
+    Told(Option<bool>, Vec<u8>),
+}
+
+/// A lock that somebody has.
+pub struct Holding {
+    /// The processes that certainly have it.
+    pub holders: Vec<Holder>,
+    /// Others that the kernel says took it. They live, but it cannot be seen whether they still
+    /// have it, or a child of theirs.
+    pub takers: Vec<Holder>,
+    /// Since when, if that is known.
+    pub since: Option<SystemTime>,
+    /// How many wait for it, if that is known.
+    pub waiters: Option<usize>,
+}
+
+/// A process that has a lock.
+pub struct Holder {
+    /// Its PID, in our PID namespace.
+    pub pid: u32,
+    /// Its PID in its own PID namespace, if that is another.
+    pub inner_pid: Option<u32>,
+    /// Its effective user ID, if that is known.
+    pub user: Option<u32>,
+    /// Its command line, bytes from elsewhere.
+    pub command: Vec<u8>,
+    /// It is stopped.
+    pub is_stopped: bool,
+    /// When it started, if that is known.
+    pub started: Option<SystemTime>,
+}
+
+impl Holder {
+    pub fn of(pid: u32) -> Holder {
+        let process = sys::process(pid);
+        let identity = sys::identity(pid);
+        Holder {
+            pid,
+            inner_pid: identity.inner_pid,
+            user: identity.user,
+            command: sys::command_line(pid).unwrap_or_default(),
+            is_stopped: process.as_ref().is_some_and(|process| process.is_stopped),
+            started: process.and_then(|process| process.started),
+        }
+    }
+
+    /// Whether a record names it, by the PID that it has where it lives.
+    pub fn is_named_by(&self, record: &Record) -> bool {
+        self.inner_pid.unwrap_or(self.pid) == record.pid
+    }
+}
+
+/// What became of the process that a record names.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It holds the lock.
+    Holds,
+    /// It runs, and does not hold the lock.
+    Runs,
+    /// A process with its PID runs; whether it is the same is not known.
+    Alive,
+    /// Another process has its PID now.
+    Reused,
+    /// It is gone.
+    Gone,
+    /// Nothing has its PID here, but it may be of another PID namespace.
+    Unseen,
+}
+
+/// What is known of a lock file, or of a descriptor.
+pub struct Finding {
+    /// Whether anybody holds it.
+    pub verdict: Result<Verdict, Errno>,
+    /// There is a file, if that is known.
+    pub exists: Option<bool>,
+    /// The lock is on a file that had this path and was deleted.
+    pub deleted: bool,
+    /// What the file says, and what became of the process that it names.
+    pub record: Option<(Record, Fate)>,
+}
+
+impl Finding {
+    /// What there is beside this is not known.
+    pub fn of_server(verdict: Verdict) -> Finding {
+        Finding {
+            exists: None,
+            ..Finding::of(Ok(verdict))
+        }
+    }
+
+    pub fn of(verdict: Result<Verdict, Errno>) -> Finding {
+        Finding {
+            verdict,
+            exists: Some(true),
+            deleted: false,
+            record: None,
+        }
+    }
+
+    /// The holding, if the lock is held.
+    pub fn holding(self) -> Option<Holding> {
+        match self.verdict {
+            Ok(Verdict::Held(holding)) => Some(holding),
+            _ => None,
+        }
+    }
+}

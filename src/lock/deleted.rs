@@ -1,0 +1,60 @@
+//! Lock files that were deleted while somebody holds them: looked for among the open files of all
+//! processes.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+
+use rustix::fs::{self, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::file::{CAREFUL, LockFile, same_file};
+use crate::model::error::Error;
+use crate::model::target::Place;
+use crate::sys::{self, Survey};
+
+/// A locked file of the same path that was deleted, if it is seen that a process has one, other
+/// than those that were passed already. The path does not name it. It comes with a descriptor
+/// that no lock is on: as long as that is kept, no other file can get its inode number.
+///
+/// # Errors
+///
+/// [`Error::Open`] or [`Error::Descriptor`] where there is one and it cannot be opened: that is
+/// no reason to run beside its holder.
+#[cold]
+pub fn namesake(file: &LockFile, passed: &[OwnedFd]) -> Result<Option<(LockFile, OwnedFd)>, Error> {
+    let Place::File(_) = file.place() else {
+        return Ok(None);
+    };
+    let cannot = |reason| Error::Open(file.place(), reason);
+    for place in locked_elsewhere(file.as_fd()) {
+        let flags = CAREFUL | file.access().flags();
+        let open = |flags| match fs::open(&place, flags, Mode::empty()) {
+            Ok(opened) => Ok(Some(opened)),
+            // Its process has just ended, or closed it.
+            Err(Errno::NOENT | Errno::SRCH) => Ok(None),
+            Err(reason) => Err(cannot(reason)),
+        };
+        let Some(pin) = open(sys::LOOK | OFlags::CLOEXEC)? else {
+            continue;
+        };
+        let state = fs::fstat(&pin).map_err(cannot)?;
+        let is_it = |file: &OwnedFd| fs::fstat(file).is_ok_and(|it| same_file(&it, &state));
+        if passed.iter().any(is_it) {
+            continue;
+        }
+        let Some(opened) = open(flags)?.filter(is_it) else {
+            continue;
+        };
+        return file.deleted(opened).map(|deleted| Some((deleted, pin)));
+    }
+    Ok(None)
+}
+
+/// Where locked files can be opened that had the path of this file and were deleted.
+fn locked_elsewhere(file: BorrowedFd<'_>) -> Vec<PathBuf> {
+    let Some(path) = sys::path_of(file) else {
+        return Vec::new();
+    };
+    let survey = Survey::take();
+    survey.deleted(&path, file).map(PathBuf::from).collect()
+}

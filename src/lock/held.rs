@@ -1,0 +1,69 @@
+//! What an attempt to take a lock comes to.
+
+use rustix::fs::{Stat, fstat};
+
+use super::file::LockFile;
+use crate::model::error::Error;
+use crate::model::target::Place;
+
+/// A lock that is ours: on the file that the path names, made by `acquire.rs`, or on a server, made by
+/// `remote.rs`. Nothing unlocks it but the end of the process.
+pub struct Held {
+    file: LockFile,
+    state: Stat,
+    said: Vec<u8>,
+}
+
+impl Held {
+    /// A lock that was taken on this file, whose state was then this.
+    pub(super) fn new(file: LockFile, state: Stat) -> Held {
+        let said = Vec::new();
+        Held { file, state, said }
+    }
+
+    /// A lock that a server holds for this connection, by the word of the helper that made it, which
+    /// said this besides.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Lock`] where the connection cannot be looked at.
+    #[cold]
+    pub(super) fn by_connection(file: LockFile, said: Vec<u8>) -> Result<Held, Error> {
+        let state = fstat(&file).map_err(|reason| Error::Lock(file.place(), reason))?;
+        Ok(Held { file, state, said })
+    }
+
+    /// The locked file.
+    pub fn file(&self) -> &LockFile {
+        &self.file
+    }
+
+    /// Its state (stat(2)) just after it was locked.
+    pub fn state(&self) -> &Stat {
+        &self.state
+    }
+
+    /// What a server's helper said while it took the lock.
+    pub fn said(&self) -> &[u8] {
+        &self.said
+    }
+}
+
+/// What an attempt comes to.
+#[allow(clippy::large_enum_variant)] // There is one in a process.
+pub enum Attempt {
+    /// The lock is ours.
+    Held(Held),
+    /// Somebody else has it.
+    Busy(Busy),
+}
+
+/// A lock that somebody else has.
+pub struct Busy {
+    /// What is locked.
+    pub place: Place,
+    /// It was waited for, in vain.
+    pub waited: bool,
+    /// What a server's helper says of who has it.
+    pub told: Vec<u8>,
+}

@@ -1,0 +1,105 @@
+//! The exit statuses: the table for people, and the same for the program.
+
+use rustix::io::Errno;
+
+use super::dialect::Dialect;
+use super::error::Error;
+
+/// Every exit status of our own, for people. [`Error::status`] is the same for the program.
+pub fn exit_statuses(dialect: Dialect) -> impl Iterator<Item = &'static (u8, &'static str)> {
+    let (unavailable, of_servers, of_execution) = match dialect {
+        Dialect::Nonoverlap => (UNAVAILABLE, OF_SERVERS, OF_EXECUTION),
+        Dialect::Flock => (UNAVAILABLE_AS_FLOCK, &[][..], &[][..]),
+    };
+    let parts = [
+        OF_THE_LOCK,
+        unavailable,
+        OF_THE_SYSTEM,
+        of_servers,
+        of_execution,
+    ];
+    parts.into_iter().flatten()
+}
+
+const OF_THE_LOCK: &[(u8, &str)] = &[
+    (
+        1,
+        "the lock is taken or the wait timed out; -E chooses another number",
+    ),
+    (64, "the command line is wrong"),
+    (
+        65,
+        "the lock cannot be taken, though not because somebody holds it",
+    ),
+    (66, "the lock file cannot be opened"),
+];
+
+const UNAVAILABLE: &[(u8, &str)] = &[(
+    69,
+    "no server or no helper for SCHEME://; or crontab is missing or refuses",
+)];
+
+const UNAVAILABLE_AS_FLOCK: &[(u8, &str)] =
+    &[(69, "the command cannot be executed or was not found")];
+
+const OF_THE_SYSTEM: &[(u8, &str)] = &[
+    (
+        71,
+        "out of memory, processes, descriptors, timers or kernel locks",
+    ),
+    (
+        73,
+        "the lock file cannot be made, or the log cannot be opened",
+    ),
+];
+
+const OF_SERVERS: &[(u8, &str)] = &[(78, "the server cannot hold such a lock")];
+
+const OF_EXECUTION: &[(u8, &str)] = &[
+    (126, "the command cannot be executed"),
+    (127, "the command was not found"),
+];
+
+impl Error {
+    /// The exit status, after sysexits(3) and the shell.
+    pub fn status(&self, dialect: Dialect) -> u8 {
+        match self {
+            Error::Usage(_) => 64,
+            Error::Print(_) if dialect == Dialect::Flock => UNWRITTEN_AS_FLOCK,
+            Error::Open(_, reason) | Error::Lock(_, reason) if is_shortage(*reason) => 71,
+            Error::Lock(..) | Error::Replaced(_) => 65,
+            Error::Open(..) => 66,
+            Error::Descriptor(..) | Error::Timer(..) | Error::Output(_) | Error::Print(_) => 71,
+            Error::Guardian(..) | Error::MaxRuntime(_) => 71,
+            Error::NoHelper(_, _, reason) if is_shortage(*reason) => 71,
+            Error::NoHelper(..) => 69,
+            Error::Helper(_, status, _) => *status,
+            Error::Log(_, reason) | Error::LogFolder(_, reason) | Error::Scratch(_, reason)
+                if is_shortage(*reason) =>
+            {
+                71
+            }
+            Error::Make(..) | Error::Dangling(_) | Error::Log(..) => 73,
+            Error::LogFolder(..) | Error::Scratch(..) => 73,
+            Error::Here(_) | Error::NoEntry(_) => 66,
+            Error::NoCrontab(reason) if is_shortage(*reason) => 71,
+            Error::NoCrontab(_) | Error::Crontab(..) => 69,
+            Error::Execute(_, Errno::NOMEM) => 71,
+            Error::Execute(..) if dialect == Dialect::Flock => 69,
+            Error::Execute(_, reason) if is_shortage(*reason) => 71,
+            Error::Execute(_, Errno::NOENT | Errno::NOTDIR) => 127,
+            Error::Execute(..) => 126,
+        }
+    }
+}
+
+/// The machine is out of something: memory, processes, descriptors or kernel locks.
+fn is_shortage(reason: Errno) -> bool {
+    matches!(
+        reason,
+        Errno::NOMEM | Errno::AGAIN | Errno::MFILE | Errno::NFILE | Errno::NOLCK | Errno::NOBUFS
+    )
+}
+
+/// flock looks at its streams when it closes them, last of all (util-linux, closestream.h).
+pub const UNWRITTEN_AS_FLOCK: u8 = 1;

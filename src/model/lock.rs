@@ -1,0 +1,76 @@
+//! How a lock is taken, and who keeps it.
+
+use std::time::Duration;
+
+/// How it is locked.
+#[derive(Clone, Copy)]
+pub struct Terms {
+    /// For one or for many.
+    pub kind: Kind,
+    /// By which system call.
+    pub api: Api,
+    /// What to do if it is taken.
+    pub patience: Patience,
+    /// Whether the PID is written into the file: only under an exclusive flock on a path, so that
+    /// no two ever write at once.
+    pub recorded: bool,
+    /// Whether a deleted lock file is looked for where the lock file is new, and a holder that let
+    /// go where it is not.
+    pub wary: bool,
+}
+
+/// For one or for many.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Excludes every other lock.
+    Exclusive,
+    /// Excludes exclusive locks.
+    Shared,
+}
+
+/// Which lock of the system's.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Api {
+    /// flock(2), on the whole file.
+    Flock,
+    /// An open-file-description lock of fcntl(2), on `length` bytes from `start`; a length of 0
+    /// reaches to the end of the file, wherever that will be.
+    Records {
+        /// The first byte.
+        start: i64,
+        /// How many bytes.
+        length: i64,
+    },
+}
+
+/// What to do if the lock is taken.
+#[derive(Clone, Copy)]
+pub enum Patience {
+    /// Refuse.
+    None,
+    /// Wait for so long.
+    For(Duration),
+    /// Wait as long as it takes.
+    Endless,
+}
+
+/// Who keeps the lock's descriptor.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Keeper {
+    /// The command, which inherits it.
+    Command,
+    /// A guardian beside it.
+    Guardian,
+}
+
+/// What becomes of the command's process when the connection that its lock is bound to has ended.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnLost {
+    /// It is sent SIGTERM.
+    #[default]
+    Term,
+    /// It is killed.
+    Kill,
+    /// It is not told.
+    Ignore,
+}

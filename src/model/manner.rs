@@ -1,0 +1,29 @@
+//! How a run speaks: as which tool, how much, and with which exit status of a conflict.
+
+use std::time::Duration;
+
+use super::dialect::Dialect;
+
+/// How this run speaks.
+#[derive(Clone, Copy)]
+pub struct Manner {
+    /// As which tool.
+    pub dialect: Dialect,
+    /// How much.
+    pub voice: Voice,
+    /// The exit status if the lock is taken.
+    pub conflict: u8,
+    /// For how long the lock may be held before a conflict is told in any case.
+    pub alarm: Option<Duration>,
+}
+
+/// How much to say.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Voice {
+    /// Errors and alarms only.
+    Quiet,
+    /// Errors, and a conflict where a person looks.
+    Normal,
+    /// All that happens.
+    Verbose,
+}

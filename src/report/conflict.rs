@@ -1,0 +1,108 @@
+//! What a refused run says, and to whom.
+
+use std::cell::LazyCell;
+use std::fmt::{self, Display};
+use std::io::{self, IsTerminal};
+use std::time::Duration;
+
+use super::holders::By;
+use super::log::Log;
+use super::stdio::say;
+use crate::inspect;
+use crate::inspect::state::Holding;
+use crate::lock::held::Busy;
+use crate::model::dialect::Dialect;
+use crate::model::manner::{Manner, Voice};
+use crate::model::target::Place;
+use crate::sys::Survey;
+use crate::text::escape::Escaped;
+use crate::text::time::{self, Elapsed};
+
+impl Manner {
+    /// Says that nothing was started, and who is in the way. Tells whether what had to be said was
+    /// written.
+    pub fn refuse(self, busy: &[Busy], log: Option<&Log>) -> bool {
+        match self.dialect {
+            Dialect::Nonoverlap => self.tell_conflict(busy, log),
+            Dialect::Flock => self.tell_conflict_as_flock(busy),
+        }
+    }
+
+    /// Cron mails what a job prints, so a conflict is silent unless a person looks, or the lock has
+    /// been held for too long. Who holds it is only looked for if it will be told.
+    fn tell_conflict(self, busy: &[Busy], log: Option<&Log>) -> bool {
+        let speaks = match self.voice {
+            Voice::Quiet => false,
+            Voice::Normal => io::stderr().is_terminal(),
+            Voice::Verbose => true,
+        };
+        if !speaks && log.is_none() && self.alarm.is_none() {
+            return true;
+        }
+        let conflict = Conflict::over(busy, self.alarm);
+        if let Some(log) = log {
+            log.line(&conflict);
+        }
+        !(speaks || conflict.is_alarm) || say(self.dialect, &conflict)
+    }
+
+    fn tell_conflict_as_flock(self, busy: &[Busy]) -> bool {
+        match (self.voice, busy.iter().any(|busy| busy.waited)) {
+            (Voice::Verbose, true) => say(self.dialect, &"timeout while waiting to get lock"),
+            (Voice::Verbose, false) => say(self.dialect, &"failed to get lock"),
+            _ => true,
+        }
+    }
+}
+
+/// A refusal, with what is known of who is in the way: of one lock, or of that of each slot.
+struct Conflict<'a> {
+    locks: Vec<(&'a Busy, Option<Holding>)>,
+    alarm: Option<Duration>,
+    /// All locks are known to have been held for longer than the alarm allows.
+    is_alarm: bool,
+}
+
+impl Conflict<'_> {
+    fn over(busy: &[Busy], alarm: Option<Duration>) -> Conflict<'_> {
+        let survey: LazyCell<Survey> = LazyCell::new(Survey::take);
+        let locks: Vec<_> = busy
+            .iter()
+            .map(|busy| match busy.place {
+                // Its helper has told already, or does not know.
+                Place::Remote(_) => (busy, None),
+                place => (busy, inspect::find(&survey, place).holding()),
+            })
+            .collect();
+        let is_too_old = |limit: Duration, holding: &Option<Holding>| {
+            let start = holding.as_ref().and_then(|holding| holding.since);
+            start.is_some_and(|start| time::since(start) > limit)
+        };
+        let all_too_old = |limit| locks.iter().all(|(_, holding)| is_too_old(limit, holding));
+        let is_alarm = alarm.is_some_and(all_too_old);
+        Conflict {
+            locks,
+            alarm,
+            is_alarm,
+        }
+    }
+}
+
+impl Display for Conflict<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (Busy { place, told, .. }, holding)) in self.locks.iter().enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            match &told[..] {
+                [] => write!(out, "{comma}{place} is held")?,
+                told => write!(out, "{comma}{place}: {}", Escaped(told))?,
+            }
+            if let Some(holding) = holding {
+                write!(out, " {}", By(holding))?;
+            }
+        }
+        if let (Some(alarm), true) = (self.alarm, self.is_alarm) {
+            write!(out, ", longer than {}", Elapsed(alarm))?;
+        }
+        out.write_str("; not started")
+    }
+}

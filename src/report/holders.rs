@@ -1,0 +1,116 @@
+//! Who holds a lock, in words.
+
+use std::fmt::{self, Display};
+use std::time::SystemTime;
+
+use rustix::process::geteuid;
+
+use crate::inspect::state::{Holder, Holding};
+use crate::text::escape::Escaped;
+use crate::text::time::{Elapsed, since};
+
+/// `held by PID 21488 for 12m03s: python3 parser.py`
+pub struct Sentence<'a>(pub &'a Holding);
+
+impl Display for Sentence<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let holding = self.0;
+        match &holding.holders[..] {
+            [] => write!(out, "held {}", By(holding)),
+            [one] => {
+                write!(out, "held by {}{}", Named(one), For(holding.since))?;
+                if !one.command.is_empty() {
+                    write!(out, ": {}", Escaped(&one.command))?;
+                }
+                also(out, &holding.takers)
+            }
+            many => {
+                let time = For(holding.since);
+                write!(
+                    out,
+                    "held by {} processes{time}: {}",
+                    many.len(),
+                    List(many)
+                )?;
+                also(out, &holding.takers)
+            }
+        }
+    }
+}
+
+/// Who holds it, for a sentence about the conflict: `by PID 21488 (python3 parser.py) for 12m03s`
+pub struct By<'a>(pub &'a Holding);
+
+impl Display for By<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let holding = self.0;
+        match (&holding.holders[..], &holding.takers[..]) {
+            ([], []) => out.write_str("by a process that cannot be seen"),
+            ([], takers) => write!(
+                out,
+                "by a process that cannot be looked into, perhaps {}",
+                List(takers)
+            ),
+            (holders, takers) => {
+                write!(out, "by {}{}", List(holders), For(holding.since))?;
+                also(out, takers)
+            }
+        }
+    }
+}
+
+/// Those of whom it is not certain.
+fn also(out: &mut fmt::Formatter<'_>, takers: &[Holder]) -> fmt::Result {
+    match takers {
+        [] => Ok(()),
+        takers => write!(out, "; perhaps also by {}", List(takers)),
+    }
+}
+
+/// `PID 1 (one), PID 2 (two)`
+struct List<'a>(&'a [Holder]);
+
+impl Display for List<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, holder) in self.0.iter().enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            write!(out, "{comma}{}", Named(holder))?;
+            if !holder.command.is_empty() {
+                write!(out, " ({})", Escaped(&holder.command))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A process, and what is not as one would expect: `PID 21488 of user 33 (stopped)`
+struct Named<'a>(&'a Holder);
+
+impl Display for Named<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let holder = self.0;
+        write!(out, "PID {}", holder.pid)?;
+        if let Some(pid) = holder.inner_pid {
+            write!(out, ", which is PID {pid} in a PID namespace of its own,")?;
+        }
+        let ours = geteuid().as_raw();
+        if let Some(user) = holder.user.filter(|&user| user != ours) {
+            write!(out, " of user {user}")?;
+        }
+        if holder.is_stopped {
+            out.write_str(" (stopped)")?;
+        }
+        Ok(())
+    }
+}
+
+/// ` for 12m03s`, or nothing where that is not known.
+struct For(Option<SystemTime>);
+
+impl Display for For {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |start| {
+            write!(out, " for {}", Elapsed(since(start)))
+        })
+    }
+}

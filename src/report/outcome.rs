@@ -1,0 +1,23 @@
+//! The ends of a run of ours in which no command was run and nothing failed.
+
+use super::log::Log;
+use crate::lock::held::Busy;
+use crate::model::manner::Manner;
+
+/// An end without an error in which no command was run.
+pub enum Outcome {
+    /// What was asked for.
+    Told(Answer),
+    /// What was asked for is done, and there was no command to run.
+    Done,
+    /// Somebody else holds the lock, or the lock of each slot.
+    Busy(Vec<Busy>, Manner, Option<Log>),
+}
+
+/// An answer on stdout, and the exit status that says the same.
+pub struct Answer {
+    /// The text, to the last newline.
+    pub text: Vec<u8>,
+    /// The exit status.
+    pub status: u8,
+}
