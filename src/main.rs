@@ -61,16 +61,16 @@ use lock::held::{Attempt, Held};
 use lock::{record, remote};
 use model::dialect::Dialect;
 use model::error::Error;
-use model::lock::{Api, Terms};
-use model::manner::Manner;
+use model::lock::{LockApi, LockOptions};
+use model::reporting::Reporting;
 use model::request::{Request, Run};
-use model::target::{self, Place};
+use model::target::{self, LockTarget};
 use report::log::Log;
 use report::notice::Notice;
 use report::outcome::{Answer, Outcome};
-use run::exec::{self, Surroundings};
+use run::exec::{self, ExecContext};
 use run::guardian;
-use run::max_runtime::Limit;
+use run::max_runtime::RuntimeLimit;
 use sys::Words;
 
 sys::entry_point!(main);
@@ -83,79 +83,90 @@ fn main(words: Words) -> u8 {
 
 fn carry_out(request: Request) -> Result<Outcome, Error> {
     match request {
-        Request::Show(page) => Ok(Outcome::Told(Answer {
+        Request::Show(page) => Ok(Outcome::Output(Answer {
             text: cli::help::text(page).into_bytes(),
             status: 0,
         })),
-        Request::Status(asked) => Ok(Outcome::Told(report::status::report(&asked))),
+        Request::Status(asked) => Ok(Outcome::Output(report::status::report(&asked))),
         Request::Install(asked) => cron::install(&asked),
-        Request::Uninstall(place, effect) => cron::uninstall(place, effect),
-        Request::Unlock(number, api, manner) => unlock(Place::Descriptor(number), api, manner),
-        Request::Lock(number, terms, manner) => {
-            lock_descriptor(Place::Descriptor(number), &terms, manner)
+        Request::Uninstall(target, apply) => cron::uninstall(target, apply),
+        Request::Unlock(number, api, reporting) => {
+            unlock(LockTarget::Descriptor(number), api, reporting)
+        }
+        Request::Lock(number, options, reporting) => {
+            lock_descriptor(LockTarget::Descriptor(number), &options, reporting)
         }
         Request::Run(run) => run_locked(&run),
     }
 }
 
-fn unlock(place: Place, api: Api, manner: Manner) -> Result<Outcome, Error> {
-    let watch = manner.watch();
-    acquire::release(&LockFile::open(place, Access::Read)?, api)?;
-    Ok(manner.done(&Notice::Unlocked(place, watch)))
+fn unlock(target: LockTarget, api: LockApi, reporting: Reporting) -> Result<Outcome, Error> {
+    let stopwatch = reporting.stopwatch();
+    acquire::release(&LockFile::open(target, Access::Read)?, api)?;
+    Ok(reporting.finished(&Notice::Unlocked(target, stopwatch)))
 }
 
-fn lock_descriptor(place: Place, terms: &Terms, manner: Manner) -> Result<Outcome, Error> {
-    let watch = manner.watch();
+fn lock_descriptor(
+    target: LockTarget,
+    options: &LockOptions,
+    reporting: Reporting,
+) -> Result<Outcome, Error> {
+    let stopwatch = reporting.stopwatch();
     Ok(
-        match acquire::acquire(LockFile::open(place, Access::wanted_by(terms))?, terms)? {
-            Attempt::Held(_) => manner.done(&Notice::Locked(place, watch)),
-            Attempt::Busy(busy) => Outcome::Busy(vec![busy], manner, None),
+        match acquire::acquire(LockFile::open(target, Access::wanted_by(options))?, options)? {
+            Attempt::Held(_) => reporting.finished(&Notice::Locked(target, stopwatch)),
+            Attempt::Busy(busy) => Outcome::Busy(vec![busy], reporting, None),
         },
     )
 }
 
 fn run_locked(run: &Run) -> Result<Outcome, Error> {
-    let limit = run.max_runtime.map(Limit::new).transpose()?;
+    let limit = run.max_runtime.map(RuntimeLimit::new).transpose()?;
     let log = run.log.as_deref().map(Log::open).transpose()?;
-    let watch = run.manner.watch();
+    let stopwatch = run.reporting.stopwatch();
     let mut busy = Vec::new();
-    for (slot, place) in target::slots(run.place, run.slots) {
-        let attempt = match place {
-            Place::Remote(word) => remote::acquire(word, run)?,
-            Place::File(_) | Place::Descriptor(_) => {
-                let file = LockFile::open(place, Access::wanted_by(&run.terms))?;
+    for (slot, target) in target::slots(run.target, run.slots) {
+        let attempt = match target {
+            LockTarget::Remote(word) => remote::acquire(word, run)?,
+            LockTarget::File(_) | LockTarget::Descriptor(_) => {
+                let file = LockFile::open(target, Access::wanted_by(&run.options))?;
                 log.iter().try_for_each(|log| log.is_not(&file))?;
-                acquire::acquire(file, &run.terms)?
+                acquire::acquire(file, &run.options)?
             }
         };
         match attempt {
             Attempt::Held(held) => {
-                return Err(start(run, held, watch, Surroundings { slot, limit, log }));
+                return Err(start(
+                    run,
+                    held,
+                    stopwatch,
+                    ExecContext { slot, limit, log },
+                ));
             }
             Attempt::Busy(lock) => busy.push(lock),
         }
     }
-    Ok(Outcome::Busy(busy, run.manner, log))
+    Ok(Outcome::Busy(busy, run.reporting, log))
 }
 
 /// From the lock to the command. Comes back only with an error.
-fn start(run: &Run, held: Held, watch: Option<Instant>, around: Surroundings) -> Error {
-    let place = held.file().place();
-    let tell = |notice| run.manner.tell(around.log.as_ref(), &notice);
-    if !held.said().is_empty() {
-        tell(Notice::Helper(place, held.said()));
+fn start(run: &Run, held: Held, stopwatch: Option<Instant>, context: ExecContext) -> Error {
+    let target = held.file().target();
+    let tell = |notice| run.reporting.tell(context.log.as_ref(), &notice);
+    if !held.helper_text().is_empty() {
+        tell(Notice::Helper(target, held.helper_text()));
     }
-    let found = record::found(&held, &run.terms);
-    if let Err(reason) = record::write(&held, &run.terms, found.as_ref()) {
-        tell(Notice::NoRecord(place, reason));
+    let found = record::found(&held, &run.options);
+    if let Err(reason) = record::write(&held, &run.options, found.as_ref()) {
+        tell(Notice::NoRecord(target, reason));
     }
     if let Some(record) = found.filter(inspect::has_let_go) {
-        tell(Notice::LetGo(place, record.pid));
+        tell(Notice::LetGo(target, record.pid));
     }
-    if let Err(error) = guardian::post(&held, run.keeper) {
+    if let Err(error) = guardian::start(&held, run.keeper) {
         return error;
     }
     let program = exec::program(run.command);
-    tell(Notice::Starting(place, run.command, &program, watch));
-    exec::become_command(held, run.command, program, around)
+    tell(Notice::Starting(target, run.command, &program, stopwatch));
+    exec::become_command(held, run.command, program, context)
 }

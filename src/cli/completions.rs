@@ -101,12 +101,12 @@ fn for_fish(flag: &Flag) -> String {
         Some("WHAT") => format!(" -x -a '{WHATS}'"),
         Some(_) => " -x".to_owned(),
     };
-    let place = match flag.option {
+    let target = match flag.option {
         Opt::Command => "$command",
         _ => "$option",
     };
     let text = flag.text.replace('\'', r"\'");
-    format!("complete {place} {names}{argument} -d '{text}'")
+    format!("complete {target} {names}{argument} -d '{text}'")
 }
 
 const OURS: Dialect = Dialect::Nonoverlap;

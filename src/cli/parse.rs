@@ -6,11 +6,11 @@ use std::os::unix::ffi::OsStrExt;
 use lexopt::{Arg, Parser};
 
 use super::options::{self as flags, Opt};
-use super::raw::Wishes;
+use super::raw::RawOptions;
 use super::request::asks_for_shell;
 use crate::model::dialect::Dialect;
 use crate::model::error::{Error, usage};
-use crate::model::request::{Given, Install, Page, Request, Shell, Value};
+use crate::model::request::{GivenOption, Install, Page, Request, Shell, Value};
 use crate::sys::Words;
 
 /// Reads the command line.
@@ -24,12 +24,12 @@ pub fn read(words: Words, dialect: Dialect) -> Result<Request, Error> {
         return Err(usage("no lock file given; see --help"));
     }
     let given = words.from(1);
-    let reach = reach_of_options(given);
+    let reach = longest_prefix(given);
     let mut parser = Parser::from_args(given.iter().take(reach).map(to_os_string));
     // `-E=5` is the value "=5" to getopt(3), and wrong.
     parser.set_short_equals(false);
 
-    let mut wishes = Wishes::default();
+    let mut raw = RawOptions::default();
     let first = loop {
         let Some(argument) = parser.next().map_err(usage)? else {
             break reach;
@@ -58,25 +58,25 @@ pub fn read(words: Words, dialect: Dialect) -> Result<Request, Error> {
                 return Ok(Request::Show(Page::Completions(shell)));
             }
             // Behind `--fd FD` it stands where the command would.
-            Opt::Command if wishes.names_descriptor() => {
+            Opt::Command if raw.names_descriptor() => {
                 let index = reach - left(&mut parser)? - 1;
                 if given.get(index).is_some_and(asks_for_shell) {
                     break index;
                 }
                 return Err(usage("-c goes on its own"));
             }
-            other => wishes.take(other, &mut parser)?,
+            other => raw.take(other, &mut parser)?,
         }
     };
-    let (schedule, effect) = (wishes.schedule(), wishes.effect());
-    let request = wishes.request(given.from(first), dialect)?;
+    let (schedule, apply) = (raw.schedule(), raw.apply());
+    let request = raw.request(given.from(first), dialect)?;
     match (schedule, request, words.get(0)) {
         (Some(schedule), Request::Run(run), Some(program)) => Ok(Request::Install(Install {
             schedule,
             program,
             options: options(given, first)?,
             run,
-            effect,
+            apply,
         })),
         (_, request, _) => Ok(request),
     }
@@ -84,7 +84,7 @@ pub fn read(words: Words, dialect: Dialect) -> Result<Request, Error> {
 
 /// The first so many words once more, as the options of a run that cron will start. They have been
 /// read before, so nothing of this fails.
-fn options(given: Words, count: usize) -> Result<Vec<Given>, Error> {
+fn options(given: Words, count: usize) -> Result<Vec<GivenOption>, Error> {
     let mut parser = Parser::from_args(given.iter().take(count).map(to_os_string));
     parser.set_short_equals(false);
     let mut options = Vec::new();
@@ -110,7 +110,7 @@ fn options(given: Words, count: usize) -> Result<Vec<Given>, Error> {
                 Opt::Log => Value::Path(value),
                 _ => Value::Word(value),
             });
-            options.push(Given { name, value });
+            options.push(GivenOption { name, value });
         }
     }
     Ok(options)
@@ -133,7 +133,7 @@ fn shell(name: &OsStr) -> Result<Shell, Error> {
 /// Where two words in a row have no dash in front, options have ended by the second: the first is
 /// either an option's argument, and then the second is the lock file, or it is itself the lock file
 /// or something behind it.
-fn reach_of_options(given: Words) -> usize {
+fn longest_prefix(given: Words) -> usize {
     let mut last_was_plain = false;
     for (index, word) in given.iter().enumerate() {
         let plain = !word.to_bytes().starts_with(b"-");

@@ -12,18 +12,18 @@ use super::schedule::schedule;
 use super::values;
 use crate::model::error::{Error, usage};
 use crate::model::lock::OnLost;
-use crate::model::manner::Voice;
-use crate::model::request::Effect;
+use crate::model::reporting::Verbosity;
+use crate::model::request::Apply;
 use crate::text::escape::Escaped;
 
 /// The options, as they were given; of those that exclude each other the last one.
 #[derive(Default)]
-pub struct Wishes {
+pub struct RawOptions {
     pub nonblock: bool,
     /// The inner nothing is a wait without an end.
     pub wait: Option<Option<Duration>>,
     pub block: bool,
-    pub kind: Wish,
+    pub operation: Operation,
     pub conflict: Option<u8>,
     pub close: bool,
     pub no_fork: bool,
@@ -42,7 +42,7 @@ pub struct Wishes {
     pub install: Option<Vec<u8>>,
     pub uninstall: bool,
     pub dry_run: bool,
-    pub voice: Option<Voice>,
+    pub verbosity: Option<Verbosity>,
     /// One that does not go together with `--status`.
     pub not_for_status: Option<Opt>,
     /// One that does not go together with `--uninstall`.
@@ -51,14 +51,14 @@ pub struct Wishes {
 
 /// What -s, -x and -u choose; the last one wins.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub enum Wish {
+pub enum Operation {
     #[default]
     Exclusive,
     Shared,
     Unlock,
 }
 
-impl Wishes {
+impl RawOptions {
     /// Takes note of an option, and of its argument.
     ///
     /// # Errors
@@ -70,9 +70,9 @@ impl Wishes {
             Opt::Nonblock => self.nonblock = true,
             Opt::Timeout => self.wait = Some(values::seconds(&value()?)?),
             Opt::Block => self.block = true,
-            Opt::Shared => self.kind = Wish::Shared,
-            Opt::Exclusive => self.kind = Wish::Exclusive,
-            Opt::Unlock => self.kind = Wish::Unlock,
+            Opt::Shared => self.operation = Operation::Shared,
+            Opt::Exclusive => self.operation = Operation::Exclusive,
+            Opt::Unlock => self.operation = Operation::Unlock,
             Opt::ConflictStatus => self.conflict = Some(values::exit_status(&value()?)?),
             Opt::Close => self.close = true,
             Opt::NoFork => self.no_fork = true,
@@ -92,8 +92,8 @@ impl Wishes {
             Opt::Install => self.install = Some(schedule(&value()?)?),
             Opt::Uninstall => self.uninstall = true,
             Opt::DryRun => self.dry_run = true,
-            Opt::Verbose => self.voice = Some(Voice::Verbose),
-            Opt::Quiet => self.voice = Some(Voice::Quiet),
+            Opt::Verbose => self.verbosity = Some(Verbosity::Verbose),
+            Opt::Quiet => self.verbosity = Some(Verbosity::Quiet),
             Opt::Help | Opt::Version | Opt::Completions => {}
         }
         self.records |= matches!(option, Opt::Start | Opt::Length);
@@ -120,11 +120,11 @@ impl Wishes {
     }
 
     /// What becomes of the crontab.
-    pub fn effect(&self) -> Effect {
+    pub fn apply(&self) -> Apply {
         if self.dry_run {
-            Effect::Show
+            Apply::Preview
         } else {
-            Effect::Change
+            Apply::Change
         }
     }
 }

@@ -6,18 +6,18 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use super::options;
-use super::raw::{Wish, Wishes};
+use super::raw::{Operation, RawOptions};
 use super::values;
-use crate::model::command::Command;
+use crate::model::command::CommandLine;
 use crate::model::dialect::Dialect;
 use crate::model::error::{Error, usage};
-use crate::model::lock::{Api, Keeper, Kind, Patience, Terms};
-use crate::model::manner::{Manner, Voice};
-use crate::model::request::{Form, Request, Run, Status};
-use crate::model::target::Place;
+use crate::model::lock::{Keeper, LockApi, LockMode, LockOptions, Wait};
+use crate::model::reporting::{Reporting, Verbosity};
+use crate::model::request::{Format, Request, Run, Status};
+use crate::model::target::LockTarget;
 use crate::sys::Words;
 
-impl Wishes {
+impl RawOptions {
     /// Puts them together with the words behind them: a lock file and a command, or a descriptor.
     ///
     /// # Errors
@@ -31,44 +31,47 @@ impl Wishes {
             return self.uninstall_request(rest);
         }
         let is_ours = dialect == Dialect::Nonoverlap;
-        let (place, words) = match (self.descriptor, rest.get(0)) {
-            (Some(number), _) => (Place::Descriptor(number), rest),
-            (None, Some(word)) if is_ours => (Place::of(word), rest.from(1)),
-            (None, Some(path)) => (Place::File(path), rest.from(1)),
+        let (target, words) = match (self.descriptor, rest.get(0)) {
+            (Some(number), _) => (LockTarget::Descriptor(number), rest),
+            (None, Some(word)) if is_ours => (LockTarget::of(word), rest.from(1)),
+            (None, Some(path)) => (LockTarget::File(path), rest.from(1)),
             (None, None) => return Err(usage("no lock file given; see --help")),
         };
         let command = command(words)?;
-        self.check(place, command)?;
-        let manner = Manner {
+        self.check(target, command)?;
+        let reporting = Reporting {
             dialect,
-            voice: self.voice.unwrap_or(Voice::Normal),
-            conflict: self.conflict.unwrap_or(1),
+            verbosity: self.verbosity.unwrap_or(Verbosity::Normal),
+            conflict_status: self.conflict.unwrap_or(1),
             alarm: self.alarm,
         };
         let api = match self.records {
-            true => Api::Records {
+            true => LockApi::Fcntl {
                 start: self.start,
                 length: self.length,
             },
-            false => Api::Flock,
+            false => LockApi::Flock,
         };
-        let kind = match self.kind {
-            Wish::Exclusive => Kind::Exclusive,
-            Wish::Shared => Kind::Shared,
-            Wish::Unlock => return Ok(Request::Unlock(lone_descriptor(place)?, api, manner)),
+        let mode = match self.operation {
+            Operation::Exclusive => LockMode::Exclusive,
+            Operation::Shared => LockMode::Shared,
+            Operation::Unlock => {
+                return Ok(Request::Unlock(lone_descriptor(target)?, api, reporting));
+            }
         };
-        let is_run =
-            kind == Kind::Exclusive && api == Api::Flock && matches!(place, Place::File(_));
-        let patience = self.patience(dialect);
-        let terms = Terms {
-            kind,
+        let is_run = mode == LockMode::Exclusive
+            && api == LockApi::Flock
+            && matches!(target, LockTarget::File(_));
+        let wait = self.wait(dialect);
+        let options = LockOptions {
+            mode,
             api,
-            patience,
-            recorded: is_ours && is_run,
-            wary: is_ours,
+            wait,
+            writes_record: is_ours && is_run,
+            checks_deleted: is_ours,
         };
         let Some(command) = command else {
-            return Ok(Request::Lock(lone_descriptor(place)?, terms, manner));
+            return Ok(Request::Lock(lone_descriptor(target)?, options, reporting));
         };
         let keeper = if self.close {
             Keeper::Guardian
@@ -77,8 +80,8 @@ impl Wishes {
         };
         let (slots, max_runtime, log) = (self.slots, self.max_runtime, self.log);
         Ok(Request::Run(Run {
-            place,
-            terms,
+            target,
+            options,
             command,
             slots,
             keeper,
@@ -86,16 +89,16 @@ impl Wishes {
             log,
             on_lost: self.on_lost.unwrap_or_default(),
             hold_at_least: self.hold_at_least,
-            manner,
+            reporting,
         }))
     }
 
-    fn patience(&self, dialect: Dialect) -> Patience {
+    fn wait(&self, dialect: Dialect) -> Wait {
         match (self.nonblock, self.wait, self.block, dialect) {
-            (true, ..) | (_, Some(Some(Duration::ZERO)), ..) => Patience::None,
-            (_, Some(Some(time)), ..) => Patience::For(time),
-            (_, Some(None), ..) | (_, _, true, _) | (_, _, _, Dialect::Flock) => Patience::Endless,
-            (_, _, _, Dialect::Nonoverlap) => Patience::None,
+            (true, ..) | (_, Some(Some(Duration::ZERO)), ..) => Wait::No,
+            (_, Some(Some(time)), ..) => Wait::For(time),
+            (_, Some(None), ..) | (_, _, true, _) | (_, _, _, Dialect::Flock) => Wait::Forever,
+            (_, _, _, Dialect::Nonoverlap) => Wait::No,
         }
     }
 
@@ -109,19 +112,21 @@ impl Wishes {
         if paths.count() == 0 {
             return Err(usage("no lock file given; see --help"));
         }
-        let form = match (self.voice, self.json) {
-            (Some(Voice::Quiet), true) => return Err(usage("--json does not go together with -q")),
-            (Some(Voice::Quiet), false) => Form::Quiet,
-            (_, true) => Form::Json,
-            (_, false) => Form::Text,
+        let format = match (self.verbosity, self.json) {
+            (Some(Verbosity::Quiet), true) => {
+                return Err(usage("--json does not go together with -q"));
+            }
+            (Some(Verbosity::Quiet), false) => Format::Quiet,
+            (_, true) => Format::Json,
+            (_, false) => Format::Text,
         };
-        let mut places = paths.iter().map(Place::of);
-        if self.slots.is_some() && places.any(|place| matches!(place, Place::Remote(_))) {
+        let mut places = paths.iter().map(LockTarget::of);
+        if self.slots.is_some() && places.any(|target| matches!(target, LockTarget::Remote(_))) {
             return Err(usage("--slots takes a lock file, not a lock on a server"));
         }
         Ok(Request::Status(Status {
             paths,
-            form,
+            format,
             slots: self.slots.unwrap_or(1),
             log: self.log,
         }))
@@ -135,7 +140,7 @@ impl Wishes {
             )));
         }
         match (rest.count(), rest.get(0)) {
-            (1, Some(word)) => Ok(Request::Uninstall(Place::of(word), self.effect())),
+            (1, Some(word)) => Ok(Request::Uninstall(LockTarget::of(word), self.apply())),
             (0, _) => Err(usage("no lock file given; see --help")),
             _ => Err(usage("--uninstall takes one lock file and no command")),
         }
@@ -143,15 +148,15 @@ impl Wishes {
 }
 
 /// The command in these words, if there are any.
-fn command(words: Words) -> Result<Option<Command>, Error> {
+fn command(words: Words) -> Result<Option<CommandLine>, Error> {
     let Some(name) = words.get(0) else {
         return Ok(None);
     };
     if !asks_for_shell(name) {
-        return Ok(Some(Command::Words(name, words)));
+        return Ok(Some(CommandLine::Words(name, words)));
     }
     match (words.count(), words.get(1)) {
-        (2, Some(line)) => Ok(Some(Command::Line(line))),
+        (2, Some(line)) => Ok(Some(CommandLine::Line(line))),
         _ => Err(usage(format_args!(
             "{} takes exactly one command line",
             name.to_string_lossy()
@@ -165,10 +170,10 @@ pub fn asks_for_shell(word: &CStr) -> bool {
 }
 
 /// The descriptor that stands where a lock file would, since no command comes after it.
-fn lone_descriptor(place: Place) -> Result<RawFd, Error> {
-    let word = match place {
-        Place::File(word) | Place::Remote(word) => word,
-        Place::Descriptor(_) => {
+fn lone_descriptor(target: LockTarget) -> Result<RawFd, Error> {
+    let word = match target {
+        LockTarget::File(word) | LockTarget::Remote(word) => word,
+        LockTarget::Descriptor(_) => {
             return Err(usage(
                 "--fd takes a command; to lock a descriptor, give its number alone",
             ));
@@ -177,7 +182,7 @@ fn lone_descriptor(place: Place) -> Result<RawFd, Error> {
     values::descriptor(OsStr::from_bytes(word.to_bytes())).map_err(|_| {
         // As a lock on a server it may have a password in it.
         usage(format_args!(
-            "bad file descriptor: '{place}'; to lock a file, give a command"
+            "bad file descriptor: '{target}'; to lock a file, give a command"
         ))
     })
 }

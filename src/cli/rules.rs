@@ -3,22 +3,22 @@
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
-use super::raw::{Wish, Wishes};
-use crate::model::command::Command;
+use super::raw::{Operation, RawOptions};
+use crate::model::command::CommandLine;
 use crate::model::error::{Error, usage};
 use crate::model::lock::OnLost;
-use crate::model::target::Place;
+use crate::model::target::LockTarget;
 use crate::sys;
 
-impl Wishes {
+impl RawOptions {
     /// What goes together, in the order in which a person would be told.
-    pub fn check(&self, place: Place, command: Option<Command>) -> Result<(), Error> {
-        let unlocks = self.kind == Wish::Unlock;
-        let is_descriptor = matches!(place, Place::Descriptor(_)) || command.is_none();
-        let is_remote = matches!(place, Place::Remote(_));
+    pub fn check(&self, target: LockTarget, command: Option<CommandLine>) -> Result<(), Error> {
+        let unlocks = self.operation == Operation::Unlock;
+        let is_descriptor = matches!(target, LockTarget::Descriptor(_)) || command.is_none();
+        let is_remote = matches!(target, LockTarget::Remote(_));
         let waits = self.block || self.wait.is_some();
-        let logs_into_lock = match (&self.log, place) {
-            (Some(log), Place::File(path)) => log.as_bytes() == path.to_bytes(),
+        let logs_into_lock = match (&self.log, target) {
+            (Some(log), LockTarget::File(path)) => log.as_bytes() == path.to_bytes(),
             _ => false,
         };
         let wrong = [
@@ -44,7 +44,7 @@ impl Wishes {
                 "--slots does not wait: not with -w or -b",
             ),
             (
-                self.slots.is_some() && self.kind != Wish::Exclusive,
+                self.slots.is_some() && self.operation != Operation::Exclusive,
                 "--slots takes exclusive locks: not with -s or -u",
             ),
             (

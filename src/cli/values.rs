@@ -51,7 +51,7 @@ pub fn slots(value: &OsStr) -> Result<u16, Error> {
 pub fn seconds(value: &OsStr) -> Result<Option<Duration>, Error> {
     let number = |text: &str| {
         let text = CString::new(text).ok()?;
-        sys::double(&text).filter(|seconds| *seconds >= 0.0)
+        sys::strtod(&text).filter(|seconds| *seconds >= 0.0)
     };
     let seconds = parsed(
         value,

@@ -85,7 +85,7 @@ const OTHER_NAMES: u32 = 100;
 pub fn write(crontab: &[u8]) -> Result<(), Error> {
     let folder = env::temp_dir();
     let file = scratch(&folder, crontab)
-        .map_err(|error| Error::Scratch(folder.into_os_string(), errno(&error)))?;
+        .map_err(|error| Error::TemporaryFile(folder.into_os_string(), errno(&error)))?;
     let output = run(Command::new("crontab").arg("-").stdin(file))?;
     if output.status.success() {
         return Ok(());
@@ -109,7 +109,7 @@ fn scratch(folder: &Path, text: &[u8]) -> io::Result<Stdio> {
     }
     let mut file = opened?;
     fs::remove_file(&path)?;
-    sys::unsignalled(|| file.write_all(text))?;
+    sys::without_write_signals(|| file.write_all(text))?;
     file.rewind()?;
     Ok(file.into())
 }

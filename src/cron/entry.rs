@@ -14,7 +14,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::here::Here;
-use crate::model::command::Command;
+use crate::model::command::CommandLine;
 use crate::model::error::{Error, usage};
 use crate::model::request::{Install, Value};
 use crate::text::escape::position;
@@ -39,10 +39,10 @@ pub fn line(asked: &Install, here: &Here, lock: &Path) -> Result<Vec<u8>, Error>
     }
     words.push(lock.as_os_str().to_owned());
     match asked.run.command {
-        Command::Line(line) => {
+        CommandLine::Line(line) => {
             words.extend(["-c".into(), OsStr::from_bytes(line.to_bytes()).to_owned()]);
         }
-        Command::Words(name, arguments) => {
+        CommandLine::Words(name, arguments) => {
             words.push(here.program(name)?.into_os_string());
             let arguments = arguments.from(1).iter().map(CStr::to_bytes);
             words.extend(arguments.map(|word| OsStr::from_bytes(word).to_owned()));

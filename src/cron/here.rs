@@ -9,7 +9,7 @@ use std::path::{self, Path, PathBuf};
 use rustix::io::Errno;
 
 use crate::model::error::{Error, usage};
-use crate::model::target::Place;
+use crate::model::target::LockTarget;
 use crate::sys;
 
 /// The working directory, which relative paths begin from, now and when cron starts the run.
@@ -24,7 +24,7 @@ impl Here {
     pub fn new() -> Result<Here, Error> {
         env::current_dir()
             .map(Here)
-            .map_err(|error| Error::Here(errno(&error)))
+            .map_err(|error| Error::WorkingDirectory(errno(&error)))
     }
 
     /// An absolute path, by text alone: no link is resolved, and nothing has to exist. An empty one
@@ -37,11 +37,11 @@ impl Here {
     }
 
     /// The word that stands for the lock, wherever it is read.
-    pub fn lock_file(&self, place: Place) -> Result<PathBuf, Error> {
+    pub fn lock_file(&self, place: LockTarget) -> Result<PathBuf, Error> {
         let path = match place {
-            Place::File(path) => path,
-            Place::Remote(word) => return Ok(OsStr::from_bytes(word.to_bytes()).into()),
-            Place::Descriptor(_) => return Err(usage("--install takes a lock file")),
+            LockTarget::File(path) => path,
+            LockTarget::Remote(word) => return Ok(OsStr::from_bytes(word.to_bytes()).into()),
+            LockTarget::Descriptor(_) => return Err(usage("--install takes a lock file")),
         };
         self.absolute(OsStr::from_bytes(path.to_bytes()))
             .map_err(|reason| Error::Open(place, reason))

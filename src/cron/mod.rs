@@ -9,8 +9,8 @@ mod here;
 pub use entry::{edit, quoted};
 
 use crate::model::error::{Error, usage};
-use crate::model::request::{Effect, Install};
-use crate::model::target::Place;
+use crate::model::request::{Apply, Install};
+use crate::model::target::LockTarget;
 use crate::report::outcome::{Answer, Outcome};
 use here::Here;
 
@@ -21,7 +21,7 @@ use here::Here;
 /// Nothing is changed then, and no folder made.
 pub fn install(asked: &Install) -> Result<Outcome, Error> {
     let here = Here::new()?;
-    let lock = here.lock_file(asked.run.place)?;
+    let lock = here.lock_file(asked.run.target)?;
     let log = asked.run.log.as_deref();
     let log = log.map(|log| here.log(log)).transpose()?;
     if log.as_ref() == Some(&lock) {
@@ -29,7 +29,7 @@ pub fn install(asked: &Install) -> Result<Outcome, Error> {
     }
     let line = entry::line(asked, &here, &lock)?;
     let crontab = entry::edit(&crontab::read()?, &lock, Some(&line)).unwrap_or_default();
-    if asked.effect == Effect::Show {
+    if asked.apply == Apply::Preview {
         return Ok(shown(crontab));
     }
     let made = log.as_deref().map_or(Ok(Vec::new()), folders::make)?;
@@ -42,16 +42,16 @@ pub fn install(asked: &Install) -> Result<Outcome, Error> {
 /// # Errors
 ///
 /// Nothing is changed then. [`Error::NoEntry`] where there is none.
-pub fn uninstall(place: Place, effect: Effect) -> Result<Outcome, Error> {
-    let lock = Here::new()?.lock_file(place)?;
+pub fn uninstall(target: LockTarget, apply: Apply) -> Result<Outcome, Error> {
+    let lock = Here::new()?.lock_file(target)?;
     let Some(crontab) = entry::edit(&crontab::read()?, &lock, None) else {
-        return Err(Error::NoEntry(match place {
+        return Err(Error::NoEntry(match target {
             // It may have a password in it.
-            Place::Remote(_) => place.to_string().into(),
+            LockTarget::Remote(_) => target.to_string().into(),
             _ => lock.into_os_string(),
         }));
     };
-    if effect == Effect::Show {
+    if apply == Apply::Preview {
         return Ok(shown(crontab));
     }
     crontab::write(&crontab)?;
@@ -59,5 +59,5 @@ pub fn uninstall(place: Place, effect: Effect) -> Result<Outcome, Error> {
 }
 
 fn shown(text: Vec<u8>) -> Outcome {
-    Outcome::Told(Answer { text, status: 0 })
+    Outcome::Output(Answer { text, status: 0 })
 }

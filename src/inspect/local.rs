@@ -11,116 +11,116 @@ use rustix::fs::{self, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::path::Arg;
 
-use super::process::fate;
-use super::state::{Fate, Finding, Holder, Holding, Verdict};
-use crate::lock::file::CAREFUL;
+use super::process::what_became_of;
+use super::state::{Holder, Holders, LockReport, LockState, RecordedProcess};
+use crate::lock::file::OPEN_FLAGS;
 use crate::lock::record::{self, Record};
-use crate::sys::{self, Sight, State, Survey};
+use crate::sys::{self, FileLocks, Snapshot, State};
 
 /// Looks at the lock of a descriptor of the caller's.
-pub fn descriptor(survey: &Survey, number: RawFd) -> Finding {
-    let descriptor = sys::callers(number);
+pub fn descriptor(snapshot: &Snapshot, number: RawFd) -> LockReport {
+    let descriptor = sys::callers_descriptor(number);
     descriptor.map_or_else(
-        |reason| Finding::of(Err(reason)),
-        |it| look(survey, it, None),
+        |reason| LockReport::of(Err(reason)),
+        |it| inspect(snapshot, it, None),
     )
 }
 
 /// Looks at the lock on the file that a path names, or on a deleted one that it named.
-pub fn file(survey: &Survey, path: &CStr) -> Finding {
-    match open_to_look(path) {
+pub fn file(snapshot: &Snapshot, path: &CStr) -> LockReport {
+    match open_to_inspect(path) {
         Ok(file) => {
-            let finding = look(survey, file.as_fd(), recorded(path));
-            match finding.verdict {
-                Ok(Verdict::Free | Verdict::Unknown(_)) => {
-                    deleted(survey, sys::path_of(file.as_fd()), Some(file.as_fd()))
-                        .unwrap_or(finding)
+            let report = inspect(snapshot, file.as_fd(), writes_record(path));
+            match report.state {
+                Ok(LockState::Free | LockState::Unknown(_)) => {
+                    deleted(snapshot, sys::path_of(file.as_fd()), Some(file.as_fd()))
+                        .unwrap_or(report)
                 }
-                _ => finding,
+                _ => report,
             }
         }
         Err(Errno::NOENT) => {
-            let finding =
-                deleted(survey, absolute(path), None).unwrap_or(Finding::of(Ok(Verdict::Free)));
-            Finding {
+            let report = deleted(snapshot, absolute(path), None)
+                .unwrap_or(LockReport::of(Ok(LockState::Free)));
+            LockReport {
                 exists: Some(false),
-                ..finding
+                ..report
             }
         }
-        Err(reason) => Finding {
+        Err(reason) => LockReport {
             exists: None,
-            ..Finding::of(Err(reason))
+            ..LockReport::of(Err(reason))
         },
     }
 }
 
-fn look(survey: &Survey, file: BorrowedFd<'_>, record: Option<Record>) -> Finding {
-    let mut sight = survey.of(file, record.as_ref().map(|record| record.pid));
+fn inspect(snapshot: &Snapshot, file: BorrowedFd<'_>, record: Option<Record>) -> LockReport {
+    let mut locks = snapshot.of(file, record.as_ref().map(|record| record.pid));
     // A process that the kernel says took a lock, and that wrote the record, is a run: it holds
     // this one, also where it cannot be looked into.
     let writer = record
         .as_ref()
-        .map(|record| (record.pid, fate(record, &[])));
-    let is_writer = |pid| writer == Some((pid, Fate::Runs));
-    if let Some(index) = sight.takers.iter().position(|&pid| is_writer(pid)) {
-        sight.holders.push(sight.takers.remove(index));
-        sight.state = State::Locked;
+        .map(|record| (record.pid, what_became_of(record, &[])));
+    let is_writer = |pid| writer == Some((pid, RecordedProcess::Runs));
+    if let Some(index) = locks.takers.iter().position(|&pid| is_writer(pid)) {
+        locks.holders.push(locks.takers.remove(index));
+        locks.state = State::Locked;
     }
-    let verdict = match sight.state {
-        State::Locked => Verdict::Held(holding(sight, record.as_ref())),
-        State::Free => Verdict::Free,
-        State::Unknown(why) => Verdict::Unknown(why),
+    let state = match locks.state {
+        State::Locked => LockState::Held(holders_of(locks, record.as_ref())),
+        State::Free => LockState::Free,
+        State::Unknown(why) => LockState::Unknown(why),
     };
-    let holders = match &verdict {
-        Verdict::Held(holding) => &holding.holders[..],
+    let holders = match &state {
+        LockState::Held(holders) => &holders.confirmed[..],
         _ => &[],
     };
     let record = record.map(|record| {
-        let fate = fate(&record, holders);
-        (record, fate)
+        let process = what_became_of(&record, holders);
+        (record, process)
     });
-    Finding {
+    LockReport {
         record,
-        ..Finding::of(Ok(verdict))
+        ..LockReport::of(Ok(state))
     }
 }
 
 /// The lock on a deleted file that had this path, if somebody has it.
 fn deleted(
-    survey: &Survey,
+    snapshot: &Snapshot,
     path: Option<PathBuf>,
     file: Option<BorrowedFd<'_>>,
-) -> Option<Finding> {
+) -> Option<LockReport> {
     let path = path?;
     let folder = match file {
         Some(_) => None,
-        None => Some(open_to_look(path.parent()?).ok()?),
+        None => Some(open_to_inspect(path.parent()?).ok()?),
     };
     let beside = file.or(folder.as_ref().map(AsFd::as_fd))?;
-    survey.deleted(&path, beside).find_map(|place| {
-        let file = open_to_look(place).ok()?;
+    snapshot.deleted(&path, beside).find_map(|target| {
+        let file = open_to_inspect(target).ok()?;
         // What it held when it was deleted, it still holds.
-        let content = fs::open(place, CAREFUL | OFlags::RDONLY, Mode::empty()).ok();
-        let finding = look(survey, file.as_fd(), content.and_then(record::read));
-        let is_held = matches!(finding.verdict, Ok(Verdict::Held(_)));
-        is_held.then_some(Finding {
+        let content = fs::open(target, OPEN_FLAGS | OFlags::RDONLY, Mode::empty()).ok();
+        let report = inspect(snapshot, file.as_fd(), content.and_then(record::read));
+        let is_held = matches!(report.state, Ok(LockState::Held(_)));
+        is_held.then_some(LockReport {
             deleted: true,
-            ..finding
+            ..report
         })
     })
 }
 
-fn open_to_look(path: impl Arg) -> Result<OwnedFd, Errno> {
-    fs::open(path, sys::LOOK | OFlags::CLOEXEC, Mode::empty())
+fn open_to_inspect(path: impl Arg) -> Result<OwnedFd, Errno> {
+    fs::open(path, sys::INSPECT_FLAGS | OFlags::CLOEXEC, Mode::empty())
 }
 
 /// The record, looked at without opening anything that is not a regular file of its length.
-fn recorded(path: &CStr) -> Option<Record> {
+fn writes_record(path: &CStr) -> Option<Record> {
     let state = fs::lstat(path).ok()?;
     if !record::could_hold_one(&state) {
         return None;
     }
-    let flags = CAREFUL | OFlags::RDONLY | OFlags::NOFOLLOW;
+    let flags = OPEN_FLAGS | OFlags::RDONLY | OFlags::NOFOLLOW;
     fs::open(path, flags, Mode::empty())
         .ok()
         .and_then(record::read)
@@ -136,9 +136,9 @@ fn absolute(path: &CStr) -> Option<PathBuf> {
     Some(folder.canonicalize().ok()?.join(path.file_name()?))
 }
 
-fn holding(sight: Sight, record: Option<&Record>) -> Holding {
+fn holders_of(locks: FileLocks, record: Option<&Record>) -> Holders {
     let mut holders = Vec::new();
-    for pid in sight.holders {
+    for pid in locks.holders {
         // A guardian holds it for the command, which may hold it, too.
         let pid = sys::process(pid)
             .and_then(|process| process.ward)
@@ -154,11 +154,11 @@ fn holding(sight: Sight, record: Option<&Record>) -> Holding {
         holders.retain(|&pid| pid != process::id());
     }
     let holders: Vec<_> = holders.into_iter().map(Holder::of).collect();
-    Holding {
+    Holders {
         since: since(&holders, record),
-        holders,
-        takers: sight.takers.into_iter().map(Holder::of).collect(),
-        waiters: sight.waiters,
+        confirmed: holders,
+        takers: locks.takers.into_iter().map(Holder::of).collect(),
+        waiters: locks.waiters,
     }
 }
 

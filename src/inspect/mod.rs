@@ -8,17 +8,17 @@ pub mod state;
 
 use std::cell::LazyCell;
 
-use crate::model::target::Place;
-use crate::sys::Survey;
+use crate::model::target::LockTarget;
+use crate::sys::Snapshot;
 pub use process::has_let_go;
-use state::Finding;
+use state::LockReport;
 
-/// Looks at one lock. The survey is of every process here, and is taken when a lock needs it: one on a
+/// Looks at one lock. The snapshot is of every process here, and is taken when a lock needs it: one on a
 /// server does not.
-pub fn find(survey: &LazyCell<Survey>, place: Place) -> Finding {
-    match place {
-        Place::File(path) => local::file(survey, path),
-        Place::Descriptor(number) => local::descriptor(survey, number),
-        Place::Remote(word) => remote::find(word),
+pub fn inspect(snapshot: &LazyCell<Snapshot>, target: LockTarget) -> LockReport {
+    match target {
+        LockTarget::File(path) => local::file(snapshot, path),
+        LockTarget::Descriptor(number) => local::descriptor(snapshot, number),
+        LockTarget::Remote(word) => remote::inspect(word),
     }
 }

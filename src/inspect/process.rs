@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
-use super::state::{Fate, Holder};
+use super::state::{Holder, RecordedProcess};
 use crate::lock::record::Record;
 use crate::sys;
 
@@ -15,21 +15,21 @@ use crate::sys;
 const CLOCK_GRAIN: Duration = Duration::from_secs(1);
 
 /// What became of the process that a record names, among these holders.
-pub fn fate(record: &Record, holders: &[Holder]) -> Fate {
+pub fn what_became_of(record: &Record, holders: &[Holder]) -> RecordedProcess {
     if holders.iter().any(|holder| holder.is_named_by(record)) {
-        return Fate::Holds;
+        return RecordedProcess::Holds;
     }
     match sys::process(record.pid) {
         // It is hidden from us.
-        None if is_alive(record.pid) => Fate::Alive,
-        None if sys::knows_every_pid() => Fate::Gone,
-        None => Fate::Unseen,
-        Some(process) if process.has_ended => Fate::Gone,
-        Some(process) if process.is_kernels => Fate::Reused,
+        None if is_alive(record.pid) => RecordedProcess::Alive,
+        None if sys::knows_every_pid() => RecordedProcess::Gone,
+        None => RecordedProcess::Unseen,
+        Some(process) if process.has_ended => RecordedProcess::Gone,
+        Some(process) if process.is_kernels => RecordedProcess::Reused,
         Some(process) => match process.started {
-            None => Fate::Alive,
-            Some(started) if was_there(started, record) => Fate::Runs,
-            Some(_) => Fate::Reused,
+            None => RecordedProcess::Alive,
+            Some(started) if was_there(started, record) => RecordedProcess::Runs,
+            Some(_) => RecordedProcess::Reused,
         },
     }
 }
@@ -48,7 +48,9 @@ fn was_there(started: SystemTime, record: &Record) -> bool {
 /// Ourselves and our ancestors are no news: a script may well run several commands in turn under
 /// the same lock.
 pub fn has_let_go(record: &Record) -> bool {
-    is_alive(record.pid) && fate(record, &[]) == Fate::Runs && !is_our_line(record.pid)
+    is_alive(record.pid)
+        && what_became_of(record, &[]) == RecordedProcess::Runs
+        && !is_self_or_ancestor(record.pid)
 }
 
 /// kill(2) with no signal: it succeeds, or may not, where there is such a process.
@@ -57,7 +59,7 @@ fn is_alive(pid: u32) -> bool {
     pid.is_some_and(|pid| test_kill_process(pid) != Err(Errno::SRCH))
 }
 
-fn is_our_line(pid: u32) -> bool {
+fn is_self_or_ancestor(pid: u32) -> bool {
     let mut ancestor = process::id();
     loop {
         match sys::process(ancestor) {

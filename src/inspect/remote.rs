@@ -2,23 +2,23 @@
 
 use std::ffi::CStr;
 
-use super::state::{Finding, Verdict};
+use super::state::{LockReport, LockState};
 use crate::lock::helper::{self, NoHelper};
 use crate::model::error::Reason;
 
 /// Asks the helper who holds the lock. Takes none.
 #[cold]
-pub fn find(word: &'static CStr) -> Finding {
+pub fn inspect(word: &'static CStr) -> LockReport {
     let told = match helper::ask(&["--status".to_owned()], word, None) {
-        Ok(heard) => match heard.status.code() {
-            Some(0) => Verdict::Told(Some(true), heard.answer("held")),
-            Some(3) => Verdict::Told(Some(false), heard.answer("free")),
-            _ => Verdict::Told(None, heard.why()),
+        Ok(output) => match output.status.code() {
+            Some(0) => LockState::Remote(Some(true), output.answer("held")),
+            Some(3) => LockState::Remote(Some(false), output.answer("free")),
+            _ => LockState::Remote(None, output.why()),
         },
         Err(NoHelper(name, reason)) => {
             let why = format!("cannot run {name}: {}", Reason(reason));
-            Verdict::Told(None, why.into_bytes())
+            LockState::Remote(None, why.into_bytes())
         }
     };
-    Finding::of_server(told)
+    LockReport::of_server(told)
 }

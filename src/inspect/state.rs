@@ -8,21 +8,21 @@ use crate::lock::record::Record;
 use crate::sys;
 
 /// What can be said of the lock on a file.
-pub enum Verdict {
+pub enum LockState {
     /// Somebody has it.
-    Held(Holding),
+    Held(Holders),
     /// Nobody has it.
     Free,
     /// There may be a lock that cannot be seen from here, for this reason.
     Unknown(&'static str),
     /// What a server's helper says: whether somebody has it, if that is known, and more.
-    Told(Option<bool>, Vec<u8>),
+    Remote(Option<bool>, Vec<u8>),
 }
 
 /// A lock that somebody has.
-pub struct Holding {
+pub struct Holders {
     /// The processes that certainly have it.
-    pub holders: Vec<Holder>,
+    pub confirmed: Vec<Holder>,
     /// Others that the kernel says took it. They live, but it cannot be seen whether they still
     /// have it, or a child of theirs.
     pub takers: Vec<Holder>,
@@ -70,7 +70,7 @@ impl Holder {
 
 /// What became of the process that a record names.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
+pub enum RecordedProcess {
     /// It holds the lock.
     Holds,
     /// It runs, and does not hold the lock.
@@ -86,29 +86,29 @@ pub enum Fate {
 }
 
 /// What is known of a lock file, or of a descriptor.
-pub struct Finding {
+pub struct LockReport {
     /// Whether anybody holds it.
-    pub verdict: Result<Verdict, Errno>,
+    pub state: Result<LockState, Errno>,
     /// There is a file, if that is known.
     pub exists: Option<bool>,
     /// The lock is on a file that had this path and was deleted.
     pub deleted: bool,
     /// What the file says, and what became of the process that it names.
-    pub record: Option<(Record, Fate)>,
+    pub record: Option<(Record, RecordedProcess)>,
 }
 
-impl Finding {
+impl LockReport {
     /// What there is beside this is not known.
-    pub fn of_server(verdict: Verdict) -> Finding {
-        Finding {
+    pub fn of_server(state: LockState) -> LockReport {
+        LockReport {
             exists: None,
-            ..Finding::of(Ok(verdict))
+            ..LockReport::of(Ok(state))
         }
     }
 
-    pub fn of(verdict: Result<Verdict, Errno>) -> Finding {
-        Finding {
-            verdict,
+    pub fn of(state: Result<LockState, Errno>) -> LockReport {
+        LockReport {
+            state,
             exists: Some(true),
             deleted: false,
             record: None,
@@ -116,9 +116,9 @@ impl Finding {
     }
 
     /// The holding, if the lock is held.
-    pub fn holding(self) -> Option<Holding> {
-        match self.verdict {
-            Ok(Verdict::Held(holding)) => Some(holding),
+    pub fn holders(self) -> Option<Holders> {
+        match self.state {
+            Ok(LockState::Held(holders)) => Some(holders),
             _ => None,
         }
     }

@@ -11,10 +11,10 @@ use rustix::fs::{FileType, FlockOperation, Stat, flock};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::deleted;
-use super::file::{LockFile, TRIES};
+use super::file::{LockFile, MOST_ATTEMPTS};
 use super::held::{Attempt, Busy, Held};
 use crate::model::error::Error;
-use crate::model::lock::{Api, Kind, Patience, Terms};
+use crate::model::lock::{LockApi, LockMode, LockOptions, Wait};
 use crate::sys::{self, RangeLock};
 
 /// Takes the lock, or finds it taken.
@@ -29,24 +29,24 @@ use crate::sys::{self, RangeLock};
 ///
 /// [`Error::Lock`] for any answer of the system but "taken"; [`Error::Replaced`] after a hundred
 /// replaced files; [`Error::Timer`]; and what opening the file again can bring.
-pub fn acquire(mut file: LockFile, terms: &Terms) -> Result<Attempt, Error> {
-    let limit = Limit::of(terms.patience);
-    let mut passed = Vec::new();
-    for _ in 0..TRIES {
-        match take(&mut file, terms, limit)? {
-            Answer::Ours => {}
-            Answer::Taken => {
+pub fn acquire(mut file: LockFile, options: &LockOptions) -> Result<Attempt, Error> {
+    let deadline = Deadline::of(options.wait);
+    let mut seen = Vec::new();
+    for _ in 0..MOST_ATTEMPTS {
+        match take(&mut file, options, deadline)? {
+            Taken::ByUs => {}
+            Taken::ByOthers => {
                 return Ok(Attempt::Busy(Busy {
-                    place: file.place(),
+                    target: file.target(),
                     waited: false,
-                    told: Vec::new(),
+                    helper_text: Vec::new(),
                 }));
             }
-            Answer::TimedOut => {
+            Taken::NotInTime => {
                 return Ok(Attempt::Busy(Busy {
-                    place: file.place(),
+                    target: file.target(),
                     waited: true,
-                    told: Vec::new(),
+                    helper_text: Vec::new(),
                 }));
             }
         }
@@ -58,16 +58,16 @@ pub fn acquire(mut file: LockFile, terms: &Terms) -> Result<Attempt, Error> {
         // job holds. Then that one is the file to lock: taken now, or waited for; and after it the
         // one that the path names.
         // There may be several, each with a holder; none is waited for twice.
-        if terms.wary && is_new(&state) {
-            if let Some((deleted, pin)) = deleted::namesake(&file, &passed)? {
-                passed.push(pin);
+        if options.checks_deleted && is_new(&state) {
+            if let Some((deleted, pin)) = deleted::namesake(&file, &seen)? {
+                seen.push(pin);
                 file = deleted;
                 continue;
             }
         }
         return Ok(Attempt::Held(Held::new(file, state)));
     }
-    Err(Error::Replaced(file.place()))
+    Err(Error::Replaced(file.target()))
 }
 
 /// Whether nobody has written into it yet.
@@ -80,70 +80,70 @@ fn is_new(state: &Stat) -> bool {
 /// # Errors
 ///
 /// [`Error::Lock`].
-pub fn release(file: &LockFile, api: Api) -> Result<(), Error> {
+pub fn release(file: &LockFile, api: LockApi) -> Result<(), Error> {
     let released = match api {
-        Api::Flock => retry_on_intr(|| flock(file, FlockOperation::Unlock)),
-        Api::Records { start, length } => {
+        LockApi::Flock => retry_on_intr(|| flock(file, FlockOperation::Unlock)),
+        LockApi::Fcntl { start, length } => {
             sys::try_range(file.as_fd(), RangeLock::Unlock, start, length)
         }
     };
-    released.map_err(|reason| Error::Lock(file.place(), reason))
+    released.map_err(|reason| Error::Lock(file.target(), reason))
 }
 
 /// Until when to wait.
 #[derive(Clone, Copy)]
-enum Limit {
+enum Deadline {
     Now,
     At(Instant),
     Never,
 }
 
-impl Limit {
-    fn of(patience: Patience) -> Limit {
-        match patience {
-            Patience::None => Limit::Now,
+impl Deadline {
+    fn of(wait: Wait) -> Deadline {
+        match wait {
+            Wait::No => Deadline::Now,
             // A time that no clock can tell never comes.
-            Patience::For(time) => Instant::now()
+            Wait::For(time) => Instant::now()
                 .checked_add(time)
-                .map_or(Limit::Never, Limit::At),
-            Patience::Endless => Limit::Never,
+                .map_or(Deadline::Never, Deadline::At),
+            Wait::Forever => Deadline::Never,
         }
     }
 }
 
 /// What the system says.
-enum Answer {
-    Ours,
-    Taken,
-    TimedOut,
+enum Taken {
+    ByUs,
+    ByOthers,
+    NotInTime,
 }
 
 /// Whether a call may wait.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Mode {
-    Try,
-    Wait,
+enum Blocking {
+    No,
+    Yes,
 }
 
-fn take(file: &mut LockFile, terms: &Terms, limit: Limit) -> Result<Answer, Error> {
-    let reason = match attempt(file, terms) {
-        Ok(()) => return Ok(Answer::Ours),
+fn take(file: &mut LockFile, options: &LockOptions, deadline: Deadline) -> Result<Taken, Error> {
+    let reason = match attempt(file, options) {
+        Ok(()) => return Ok(Taken::ByUs),
         Err(reason) => reason,
     };
-    match limit {
-        _ if !means_taken(reason, terms.api) => Err(Error::Lock(file.place(), reason)),
-        Limit::Now => Ok(Answer::Taken),
-        Limit::At(_) | Limit::Never => wait(file, terms, limit),
+    match deadline {
+        _ if !means_taken(reason, options.api) => Err(Error::Lock(file.target(), reason)),
+        Deadline::Now => Ok(Taken::ByOthers),
+        Deadline::At(_) | Deadline::Never => wait(file, options, deadline),
     }
 }
 
 /// Tries once; and once more with a descriptor for reading and writing, where the file system makes
 /// record locks of flock(2) and says that it wants one.
-fn attempt(file: &mut LockFile, terms: &Terms) -> Result<(), Errno> {
-    match retry_on_intr(|| call(file.as_fd(), terms, Mode::Try)) {
+fn attempt(file: &mut LockFile, options: &LockOptions) -> Result<(), Errno> {
+    match retry_on_intr(|| call(file.as_fd(), options, Blocking::No)) {
         Err(reason @ (Errno::BADF | Errno::IO)) => {
             *file = file.wider().ok_or(reason)?;
-            retry_on_intr(|| call(file.as_fd(), terms, Mode::Try))
+            retry_on_intr(|| call(file.as_fd(), options, Blocking::No))
         }
         other => other,
     }
@@ -151,61 +151,67 @@ fn attempt(file: &mut LockFile, terms: &Terms) -> Result<(), Errno> {
 
 /// Waits for the lock, asleep in the kernel's queue.
 ///
-/// The bell interrupts the call at the deadline. It rings again every few milliseconds until it is
-/// taken down, because its first ring may come between our look at the clock and the call that it
+/// The timer interrupts the call at the deadline. It fires again every few milliseconds until it is
+/// taken down, because its first signal may come between our look at the clock and the call that it
 /// is to interrupt, and would be lost.
 #[cold]
-fn wait(file: &LockFile, terms: &Terms, limit: Limit) -> Result<Answer, Error> {
-    let mut bell = match limit {
-        Limit::At(deadline) => {
-            let left = deadline.saturating_duration_since(Instant::now());
-            Some(sys::Bell::hang(left).map_err(|reason| Error::Timer(file.place(), reason))?)
+fn wait(file: &LockFile, options: &LockOptions, deadline: Deadline) -> Result<Taken, Error> {
+    let mut timer = match deadline {
+        Deadline::At(end) => {
+            let left = end.saturating_duration_since(Instant::now());
+            Some(sys::WaitTimer::arm(left).map_err(|reason| Error::Timer(file.target(), reason))?)
         }
-        Limit::Now | Limit::Never => None,
+        Deadline::Now | Deadline::Never => None,
     };
     loop {
-        match limit {
-            Limit::At(deadline) if Instant::now() >= deadline => return Ok(Answer::TimedOut),
+        match deadline {
+            Deadline::At(end) if Instant::now() >= end => return Ok(Taken::NotInTime),
             _ => {}
         }
-        match call(file.as_fd(), terms, Mode::Wait) {
-            Ok(()) => return Ok(Answer::Ours),
+        match call(file.as_fd(), options, Blocking::Yes) {
+            Ok(()) => return Ok(Taken::ByUs),
             Err(Errno::INTR) => {
-                if let Some(bell) = &mut bell {
-                    bell.heard();
+                if let Some(timer) = &mut timer {
+                    timer.interrupted();
                 }
             }
-            Err(reason) => return Err(Error::Lock(file.place(), reason)),
+            Err(reason) => return Err(Error::Lock(file.target(), reason)),
         }
     }
 }
 
 /// The call that decides.
-fn call(file: BorrowedFd<'_>, terms: &Terms, mode: Mode) -> Result<(), Errno> {
-    match (terms.api, terms.kind, mode) {
-        (Api::Flock, Kind::Exclusive, Mode::Try) => keep(RwLock::new(file).try_write()),
-        (Api::Flock, Kind::Exclusive, Mode::Wait) => keep(RwLock::new(file).write()),
-        (Api::Flock, Kind::Shared, Mode::Try) => keep(RwLock::new(file).try_read()),
-        (Api::Flock, Kind::Shared, Mode::Wait) => keep(RwLock::new(file).read()),
-        (Api::Records { start, length }, kind, Mode::Try) => {
-            sys::try_range(file, range_lock(kind), start, length)
+fn call(file: BorrowedFd<'_>, options: &LockOptions, blocking: Blocking) -> Result<(), Errno> {
+    match (options.api, options.mode, blocking) {
+        (LockApi::Flock, LockMode::Exclusive, Blocking::No) => {
+            forget_guard(RwLock::new(file).try_write())
         }
-        (Api::Records { start, length }, kind, Mode::Wait) => {
-            sys::wait_range(file, range_lock(kind), start, length)
+        (LockApi::Flock, LockMode::Exclusive, Blocking::Yes) => {
+            forget_guard(RwLock::new(file).write())
+        }
+        (LockApi::Flock, LockMode::Shared, Blocking::No) => {
+            forget_guard(RwLock::new(file).try_read())
+        }
+        (LockApi::Flock, LockMode::Shared, Blocking::Yes) => forget_guard(RwLock::new(file).read()),
+        (LockApi::Fcntl { start, length }, mode, Blocking::No) => {
+            sys::try_range(file, range_lock(mode), start, length)
+        }
+        (LockApi::Fcntl { start, length }, mode, Blocking::Yes) => {
+            sys::wait_range(file, range_lock(mode), start, length)
         }
     }
 }
 
-fn range_lock(kind: Kind) -> RangeLock {
-    match kind {
-        Kind::Exclusive => RangeLock::Exclusive,
-        Kind::Shared => RangeLock::Shared,
+fn range_lock(mode: LockMode) -> RangeLock {
+    match mode {
+        LockMode::Exclusive => RangeLock::Exclusive,
+        LockMode::Shared => RangeLock::Shared,
     }
 }
 
 /// Keeps a lock beyond its guard. A flock belongs to the open file description, which the command
 /// shares, so a guard that unlocks when it is dropped would unlock for the command too.
-fn keep<Guard>(taken: io::Result<Guard>) -> Result<(), Errno> {
+fn forget_guard<Guard>(taken: io::Result<Guard>) -> Result<(), Errno> {
     // An error without a number of the system's is none that flock(2) documents, and so never means
     // "taken".
     taken
@@ -215,9 +221,9 @@ fn keep<Guard>(taken: io::Result<Guard>) -> Result<(), Errno> {
 
 /// The one error that means "somebody else has it" (flock(2)); for a record lock there are two
 /// (fcntl(2): "EACCES or EAGAIN").
-fn means_taken(reason: Errno, api: Api) -> bool {
+fn means_taken(reason: Errno, api: LockApi) -> bool {
     match api {
-        Api::Flock => reason == Errno::WOULDBLOCK,
-        Api::Records { .. } => matches!(reason, Errno::AGAIN | Errno::ACCESS),
+        LockApi::Flock => reason == Errno::WOULDBLOCK,
+        LockApi::Fcntl { .. } => matches!(reason, Errno::AGAIN | Errno::ACCESS),
     }
 }

@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::file::{CAREFUL, LockFile, same_file};
+use super::file::{LockFile, OPEN_FLAGS, same_file};
 use crate::model::error::Error;
-use crate::model::target::Place;
-use crate::sys::{self, Survey};
+use crate::model::target::LockTarget;
+use crate::sys::{self, Snapshot};
 
 /// A locked file of the same path that was deleted, if it is seen that a process has one, other
 /// than those that were passed already. The path does not name it. It comes with a descriptor
@@ -21,25 +21,25 @@ use crate::sys::{self, Survey};
 /// [`Error::Open`] or [`Error::Descriptor`] where there is one and it cannot be opened: that is
 /// no reason to run beside its holder.
 #[cold]
-pub fn namesake(file: &LockFile, passed: &[OwnedFd]) -> Result<Option<(LockFile, OwnedFd)>, Error> {
-    let Place::File(_) = file.place() else {
+pub fn namesake(file: &LockFile, seen: &[OwnedFd]) -> Result<Option<(LockFile, OwnedFd)>, Error> {
+    let LockTarget::File(_) = file.target() else {
         return Ok(None);
     };
-    let cannot = |reason| Error::Open(file.place(), reason);
+    let cannot = |reason| Error::Open(file.target(), reason);
     for place in locked_elsewhere(file.as_fd()) {
-        let flags = CAREFUL | file.access().flags();
+        let flags = OPEN_FLAGS | file.access().flags();
         let open = |flags| match fs::open(&place, flags, Mode::empty()) {
             Ok(opened) => Ok(Some(opened)),
             // Its process has just ended, or closed it.
             Err(Errno::NOENT | Errno::SRCH) => Ok(None),
             Err(reason) => Err(cannot(reason)),
         };
-        let Some(pin) = open(sys::LOOK | OFlags::CLOEXEC)? else {
+        let Some(pin) = open(sys::INSPECT_FLAGS | OFlags::CLOEXEC)? else {
             continue;
         };
         let state = fs::fstat(&pin).map_err(cannot)?;
         let is_it = |file: &OwnedFd| fs::fstat(file).is_ok_and(|it| same_file(&it, &state));
-        if passed.iter().any(is_it) {
+        if seen.iter().any(is_it) {
             continue;
         }
         let Some(opened) = open(flags)?.filter(is_it) else {
@@ -55,6 +55,6 @@ fn locked_elsewhere(file: BorrowedFd<'_>) -> Vec<PathBuf> {
     let Some(path) = sys::path_of(file) else {
         return Vec::new();
     };
-    let survey = Survey::take();
-    survey.deleted(&path, file).map(PathBuf::from).collect()
+    let snapshot = Snapshot::take();
+    snapshot.deleted(&path, file).map(PathBuf::from).collect()
 }

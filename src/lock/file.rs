@@ -7,21 +7,21 @@ use rustix::fs::{self, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use crate::model::error::Error;
-use crate::model::lock::{Api, Kind, Terms};
-use crate::model::target::Place;
+use crate::model::lock::{LockApi, LockMode, LockOptions};
+use crate::model::target::LockTarget;
 use crate::sys;
 
 /// Shell scripts close and reuse the descriptors 3 to 9 (`exec 3>log`), and they would drop the
 /// lock with them.
-pub const LEAST_DESCRIPTOR: RawFd = 10;
+pub const LOCK_FD_MIN: RawFd = 10;
 
 /// How often a file that changes under our hands is looked at anew.
-pub const TRIES: usize = 100;
+pub const MOST_ATTEMPTS: usize = 100;
 
 /// In every open: NONBLOCK, so that a FIFO does not wait for its other end, nor a terminal for its
 /// carrier; NOCTTY, so that a terminal does not become ours; CLOEXEC for the moment before the
 /// descriptor is moved.
-pub const CAREFUL: OFlags = OFlags::NONBLOCK
+pub const OPEN_FLAGS: OFlags = OFlags::NONBLOCK
     .union(OFlags::NOCTTY)
     .union(OFlags::CLOEXEC);
 
@@ -39,11 +39,11 @@ pub enum Access {
 }
 
 impl Access {
-    /// What a lock of these terms wants: of all locks only an exclusive record lock wants a
+    /// What a lock with these options wants: of all locks only an exclusive record lock wants a
     /// descriptor that can be written to (fcntl(2)).
-    pub fn wanted_by(terms: &Terms) -> Access {
-        match (terms.api, terms.kind) {
-            (Api::Records { .. }, Kind::Exclusive) => Access::Write,
+    pub fn wanted_by(options: &LockOptions) -> Access {
+        match (options.api, options.mode) {
+            (LockApi::Fcntl { .. }, LockMode::Exclusive) => Access::Write,
             _ => Access::Read,
         }
     }
@@ -61,7 +61,7 @@ impl Access {
 /// An open file to be locked, on a descriptor that the command will inherit.
 pub struct LockFile {
     descriptor: Descriptor,
-    place: Place,
+    target: LockTarget,
     access: Access,
     /// The last component of the path is a symbolic link.
     through_link: bool,
@@ -82,34 +82,35 @@ impl LockFile {
     ///
     /// # Errors
     ///
-    /// [`Error::Open`], [`Error::Make`], [`Error::Dangling`], or [`Error::Descriptor`] where no
+    /// [`Error::Open`], [`Error::Create`], [`Error::DanglingLink`], or [`Error::Descriptor`] where no
     /// descriptor from 10 up is free. For a descriptor that is not open, [`Error::Lock`].
-    pub fn open(place: Place, access: Access) -> Result<LockFile, Error> {
-        let path = match place {
-            Place::File(path) => path,
-            Place::Descriptor(number) => {
-                let callers = sys::callers(number).map_err(|reason| Error::Lock(place, reason))?;
+    pub fn open(target: LockTarget, access: Access) -> Result<LockFile, Error> {
+        let path = match target {
+            LockTarget::File(path) => path,
+            LockTarget::Descriptor(number) => {
+                let callers = sys::callers_descriptor(number)
+                    .map_err(|reason| Error::Lock(target, reason))?;
                 let descriptor = Descriptor::Callers(callers);
                 return Ok(LockFile {
                     descriptor,
-                    place,
+                    target,
                     access,
                     through_link: false,
                     is_deleted: false,
                 });
             }
             // It is no file, and `remote.rs` takes it.
-            Place::Remote(_) => return Err(Error::Open(place, Errno::INVAL)),
+            LockTarget::Remote(_) => return Err(Error::Open(target, Errno::INVAL)),
         };
         let (opened, through_link) = open_or_make(path, access)?;
         // If 0, 1 or 2 was closed, the file lies there until this line. Nothing writes a message in
         // between.
-        let moved = sys::move_up(opened, LEAST_DESCRIPTOR);
-        let moved = moved.map_err(|reason| Error::Descriptor(place, reason))?;
+        let moved = sys::move_up(opened, LOCK_FD_MIN);
+        let moved = moved.map_err(|reason| Error::Descriptor(target, reason))?;
         let descriptor = Descriptor::Ours(moved);
         Ok(LockFile {
             descriptor,
-            place,
+            target,
             access,
             through_link,
             is_deleted: false,
@@ -123,12 +124,12 @@ impl LockFile {
     ///
     /// [`Error::Descriptor`] where no descriptor from 10 up is free.
     #[cold]
-    pub fn connection(connection: OwnedFd, place: Place) -> Result<LockFile, Error> {
-        let moved = sys::move_up(connection, LEAST_DESCRIPTOR);
-        let moved = moved.map_err(|reason| Error::Descriptor(place, reason))?;
+    pub fn connection(connection: OwnedFd, target: LockTarget) -> Result<LockFile, Error> {
+        let moved = sys::move_up(connection, LOCK_FD_MIN);
+        let moved = moved.map_err(|reason| Error::Descriptor(target, reason))?;
         Ok(LockFile {
             descriptor: Descriptor::Ours(moved),
-            place,
+            target,
             access: Access::Read,
             through_link: false,
             is_deleted: false,
@@ -143,9 +144,9 @@ impl LockFile {
     /// As for [`LockFile::open`].
     #[cold]
     pub fn again(self) -> Result<LockFile, Error> {
-        let (place, access) = (self.place, self.access);
+        let (target, access) = (self.target, self.access);
         drop(self);
-        LockFile::open(place, access)
+        LockFile::open(target, access)
     }
 
     /// Opens it for reading and writing, if it is a path and can be: what a file system wants that
@@ -153,9 +154,9 @@ impl LockFile {
     /// that cannot be written to (flock(2), "NFS details").
     #[cold]
     pub fn wider(&self) -> Option<LockFile> {
-        match (self.place, self.access) {
-            (Place::File(_), Access::Read | Access::Write) if !self.is_deleted => {
-                LockFile::open(self.place, Access::ReadWrite).ok()
+        match (self.target, self.access) {
+            (LockTarget::File(_), Access::Read | Access::Write) if !self.is_deleted => {
+                LockFile::open(self.target, Access::ReadWrite).ok()
             }
             _ => None,
         }
@@ -168,11 +169,11 @@ impl LockFile {
     /// [`Error::Descriptor`].
     #[cold]
     pub(super) fn deleted(&self, opened: OwnedFd) -> Result<LockFile, Error> {
-        let moved = sys::move_up(opened, LEAST_DESCRIPTOR);
-        let moved = moved.map_err(|reason| Error::Descriptor(self.place, reason))?;
+        let moved = sys::move_up(opened, LOCK_FD_MIN);
+        let moved = moved.map_err(|reason| Error::Descriptor(self.target, reason))?;
         Ok(LockFile {
             descriptor: Descriptor::Ours(moved),
-            place: self.place,
+            target: self.target,
             access: self.access,
             through_link: self.through_link,
             is_deleted: true,
@@ -186,12 +187,12 @@ impl LockFile {
     ///
     /// [`Error::Open`] if that cannot be told.
     pub fn still_there(&self) -> Result<Option<Stat>, Error> {
-        let cannot_tell = |reason| Error::Open(self.place, reason);
+        let cannot_tell = |reason| Error::Open(self.target, reason);
         let ours = fs::fstat(self).map_err(cannot_tell)?;
-        let there = match (self.place, self.through_link) {
-            (Place::Descriptor(_) | Place::Remote(_), _) => return Ok(Some(ours)),
-            (Place::File(path), true) => fs::stat(path),
-            (Place::File(path), false) => fs::lstat(path),
+        let there = match (self.target, self.through_link) {
+            (LockTarget::Descriptor(_) | LockTarget::Remote(_), _) => return Ok(Some(ours)),
+            (LockTarget::File(path), true) => fs::stat(path),
+            (LockTarget::File(path), false) => fs::lstat(path),
         };
         match there {
             Ok(there) if same_file(&ours, &there) => Ok(Some(ours)),
@@ -201,8 +202,8 @@ impl LockFile {
     }
 
     /// What it was opened from.
-    pub fn place(&self) -> Place {
-        self.place
+    pub fn target(&self) -> LockTarget {
+        self.target
     }
 
     /// What it was opened for.
@@ -218,10 +219,10 @@ impl LockFile {
     ///
     /// As open(2).
     pub fn open_to_write(&self) -> Option<Result<OwnedFd, Errno>> {
-        match (self.place, self.through_link) {
-            (Place::File(path), false) => Some(fs::open(
+        match (self.target, self.through_link) {
+            (LockTarget::File(path), false) => Some(fs::open(
                 path,
-                OFlags::WRONLY | OFlags::NOFOLLOW | CAREFUL,
+                OFlags::WRONLY | OFlags::NOFOLLOW | OPEN_FLAGS,
                 Mode::empty(),
             )),
             _ => None,
@@ -250,8 +251,8 @@ pub fn same_file(one: &Stat, other: &Stat) -> bool {
 ///
 /// Between the two somebody else may make or remove the file; then it is looked at again.
 fn open_or_make(path: &'static CStr, access: Access) -> Result<(OwnedFd, bool), Error> {
-    let flags = CAREFUL | access.flags();
-    for _ in 0..TRIES {
+    let flags = OPEN_FLAGS | access.flags();
+    for _ in 0..MOST_ATTEMPTS {
         match fs::open(path, flags | OFlags::NOFOLLOW, Mode::empty()) {
             Ok(opened) => return Ok((opened, false)),
             Err(Errno::NOENT) => {}
@@ -260,7 +261,7 @@ fn open_or_make(path: &'static CStr, access: Access) -> Result<(OwnedFd, bool), 
             }
             // A directory cannot be opened for writing. It is for the lock to say what it wants.
             Err(Errno::ISDIR) => return open_or_make(path, Access::Read),
-            Err(reason) => return Err(Error::Open(Place::File(path), reason)),
+            Err(reason) => return Err(Error::Open(LockTarget::File(path), reason)),
         }
         match fs::open(
             path,
@@ -270,18 +271,18 @@ fn open_or_make(path: &'static CStr, access: Access) -> Result<(OwnedFd, bool), 
             Ok(opened) => return Ok((opened, false)),
             Err(Errno::EXIST) => {}
             Err(reason @ (Errno::ROFS | Errno::NOSPC)) => {
-                return Err(Error::Make(path, reason));
+                return Err(Error::Create(path, reason));
             }
-            Err(reason) => return Err(Error::Open(Place::File(path), reason)),
+            Err(reason) => return Err(Error::Open(LockTarget::File(path), reason)),
         }
     }
-    Err(Error::Replaced(Place::File(path)))
+    Err(Error::Replaced(LockTarget::File(path)))
 }
 
 fn open_through_link(path: &'static CStr, flags: OFlags) -> Result<OwnedFd, Error> {
     fs::open(path, flags, Mode::empty()).map_err(|reason| match reason {
-        Errno::NOENT => Error::Dangling(path),
-        other => Error::Open(Place::File(path), other),
+        Errno::NOENT => Error::DanglingLink(path),
+        other => Error::Open(LockTarget::File(path), other),
     })
 }
 

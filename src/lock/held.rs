@@ -4,21 +4,25 @@ use rustix::fs::{Stat, fstat};
 
 use super::file::LockFile;
 use crate::model::error::Error;
-use crate::model::target::Place;
+use crate::model::target::LockTarget;
 
 /// A lock that is ours: on the file that the path names, made by `acquire.rs`, or on a server, made by
 /// `remote.rs`. Nothing unlocks it but the end of the process.
 pub struct Held {
     file: LockFile,
     state: Stat,
-    said: Vec<u8>,
+    helper_text: Vec<u8>,
 }
 
 impl Held {
     /// A lock that was taken on this file, whose state was then this.
     pub(super) fn new(file: LockFile, state: Stat) -> Held {
-        let said = Vec::new();
-        Held { file, state, said }
+        let helper_text = Vec::new();
+        Held {
+            file,
+            state,
+            helper_text,
+        }
     }
 
     /// A lock that a server holds for this connection, by the word of the helper that made it, which
@@ -28,9 +32,13 @@ impl Held {
     ///
     /// [`Error::Lock`] where the connection cannot be looked at.
     #[cold]
-    pub(super) fn by_connection(file: LockFile, said: Vec<u8>) -> Result<Held, Error> {
-        let state = fstat(&file).map_err(|reason| Error::Lock(file.place(), reason))?;
-        Ok(Held { file, state, said })
+    pub(super) fn by_connection(file: LockFile, helper_text: Vec<u8>) -> Result<Held, Error> {
+        let state = fstat(&file).map_err(|reason| Error::Lock(file.target(), reason))?;
+        Ok(Held {
+            file,
+            state,
+            helper_text,
+        })
     }
 
     /// The locked file.
@@ -44,8 +52,8 @@ impl Held {
     }
 
     /// What a server's helper said while it took the lock.
-    pub fn said(&self) -> &[u8] {
-        &self.said
+    pub fn helper_text(&self) -> &[u8] {
+        &self.helper_text
     }
 }
 
@@ -61,9 +69,9 @@ pub enum Attempt {
 /// A lock that somebody else has.
 pub struct Busy {
     /// What is locked.
-    pub place: Place,
+    pub target: LockTarget,
     /// It was waited for, in vain.
     pub waited: bool,
     /// What a server's helper says of who has it.
-    pub told: Vec<u8>,
+    pub helper_text: Vec<u8>,
 }

@@ -27,14 +27,14 @@ use crate::text::escape::in_a_line;
 const COMMAND: &str = "NONOVERLAP_COMMAND";
 
 /// How much of what a helper says is kept, in bytes, and of what it is told. The rest is dropped.
-const MOST: usize = 4096;
+const MOST_BYTES: usize = 4096;
 
 /// A helper that cannot be run, and why.
 pub struct NoHelper(pub String, pub Errno);
 
 /// What came from a helper that has ended.
 #[derive(Default)]
-pub struct Heard {
+pub struct HelperOutput {
     /// What it passed.
     pub descriptors: Vec<OwnedFd>,
     /// What it wrote on its standard output, in a line.
@@ -45,7 +45,7 @@ pub struct Heard {
     pub status: ExitStatus,
 }
 
-impl Heard {
+impl HelperOutput {
     /// Why it failed, by its own words, or by its end if it had none.
     pub fn why(self) -> Vec<u8> {
         match self.said.is_empty() {
@@ -71,19 +71,19 @@ impl Heard {
 pub fn ask(
     options: &[String],
     word: &CStr,
-    command: Option<command::Command>,
-) -> Result<Heard, NoHelper> {
+    command: Option<command::CommandLine>,
+) -> Result<HelperOutput, NoHelper> {
     let name = format!("nonoverlap-{}", helped(word));
-    let heard = find(&name).and_then(|path| {
+    let output = find(&name).and_then(|path| {
         let mut helper = Command::new(OsStr::from_bytes(path.to_bytes()));
         helper.args(options).arg(OsStr::from_bytes(word.to_bytes()));
         // A variable is as long as a word at the most (execve(2), "Limits"); a command is many.
-        let text = command.map(|command| command.to_string().chars().take(MOST).collect());
+        let text = command.map(|command| command.to_string().chars().take(MOST_BYTES).collect());
         helper.envs(text.map(|text: String| (COMMAND, text)));
         sys::with_children(|| run(helper))
             .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
     });
-    heard.map_err(|reason| NoHelper(name, reason))
+    output.map_err(|reason| NoHelper(name, reason))
 }
 
 /// The scheme whose helper is asked.
@@ -110,7 +110,7 @@ fn find(name: &str) -> Result<CString, Errno> {
 
 const NOTHING: &str = "/dev/null";
 
-fn run(mut helper: Command) -> io::Result<Heard> {
+fn run(mut helper: Command) -> io::Result<HelperOutput> {
     // A stream that is closed here would be the place of what is opened now, and the helper's own
     // streams would be put over it.
     let mut fillers = Vec::new();
@@ -128,14 +128,14 @@ fn run(mut helper: Command) -> io::Result<Heard> {
     let mut child = helper.spawn()?;
     // With it goes our copy of the socket's other end: the helper's end is to be the end.
     drop(helper);
-    let heard = listen(socket, child.stderr.take());
+    let output = listen(socket, child.stderr.take());
     let status = child.wait()?;
-    Ok(Heard { status, ..heard? })
+    Ok(HelperOutput { status, ..output? })
 }
 
 /// Hears both streams of a helper to their ends: one that is not read would make it wait for us.
-fn listen(socket: UnixStream, stderr: Option<ChildStderr>) -> Result<Heard, Errno> {
-    let mut heard = Heard::default();
+fn listen(socket: UnixStream, stderr: Option<ChildStderr>) -> Result<HelperOutput, Errno> {
+    let mut output = HelperOutput::default();
     let (mut socket, mut stderr) = (Some(OwnedFd::from(socket)), stderr.map(OwnedFd::from));
     for stream in socket.iter().chain(&stderr) {
         ioctl_fionbio(stream, true)?;
@@ -146,9 +146,9 @@ fn listen(socket: UnixStream, stderr: Option<ChildStderr>) -> Result<Heard, Errn
         retry_on_intr(|| poll(&mut open, None))?;
         let mut piece = [0; 512];
         if let Some(it) = &socket {
-            match receive(it.as_fd(), &mut piece, &mut heard.descriptors) {
+            match receive(it.as_fd(), &mut piece, &mut output.descriptors) {
                 Ok([]) => socket = None,
-                Ok(more) => keep(&mut heard.text, more),
+                Ok(more) => keep(&mut output.text, more),
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 Err(reason) => return Err(reason),
             }
@@ -156,19 +156,19 @@ fn listen(socket: UnixStream, stderr: Option<ChildStderr>) -> Result<Heard, Errn
         if let Some(it) = &stderr {
             match read(it, &mut piece) {
                 Ok(0) => stderr = None,
-                Ok(length) => keep(&mut heard.said, piece.get(..length).unwrap_or_default()),
+                Ok(length) => keep(&mut output.said, piece.get(..length).unwrap_or_default()),
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 Err(reason) => return Err(reason),
             }
         }
     }
-    heard.text = in_a_line(&heard.text);
-    heard.said = in_a_line(&heard.said);
-    Ok(heard)
+    output.text = in_a_line(&output.text);
+    output.said = in_a_line(&output.said);
+    Ok(output)
 }
 
 fn keep(kept: &mut Vec<u8>, more: &[u8]) {
-    let room = MOST.saturating_sub(kept.len());
+    let room = MOST_BYTES.saturating_sub(kept.len());
     kept.extend(more.iter().take(room));
 }
 

@@ -14,8 +14,8 @@ use rustix::process::{Pid, Resource, getpid, getrlimit};
 
 use super::file::same_file;
 use super::held::Held;
-use crate::model::lock::{Api, Terms};
-use crate::model::target::Place;
+use crate::model::lock::{LockApi, LockOptions};
+use crate::model::target::LockTarget;
 
 /// The length of a record in bytes.
 const LENGTH: usize = 11;
@@ -45,11 +45,11 @@ pub fn could_hold_one(state: &Stat) -> bool {
 
 /// The record that the last run left, if a holder that it names would have been in the way of this
 /// one: of a flock, on a path. A shared lock leaves none of its own.
-pub fn found(held: &Held, terms: &Terms) -> Option<Record> {
+pub fn found(held: &Held, options: &LockOptions) -> Option<Record> {
     let state = held.state();
-    let is_told = terms.wary && terms.api == Api::Flock;
-    match held.file().place() {
-        Place::File(_) if is_told && could_be_ours(state) && state.st_size != 0 => {
+    let is_told = options.checks_deleted && options.api == LockApi::Flock;
+    match held.file().target() {
+        LockTarget::File(_) if is_told && could_be_ours(state) && state.st_size != 0 => {
             content(held.file(), state)
         }
         _ => None,
@@ -88,8 +88,8 @@ fn modified(state: &Stat) -> SystemTime {
 /// # Errors
 ///
 /// The reason why a file that is ours to write cannot be written. The run goes on without a record.
-pub fn write(held: &Held, terms: &Terms, found: Option<&Record>) -> Result<(), Errno> {
-    let is_ours = terms.recorded
+pub fn write(held: &Held, options: &LockOptions, found: Option<&Record>) -> Result<(), Errno> {
+    let is_ours = options.writes_record
         && could_be_ours(held.state())
         && (held.state().st_size == 0 || found.is_some());
     if !is_ours {

@@ -15,9 +15,9 @@ use super::file::LockFile;
 use super::held::{Attempt, Busy, Held};
 use super::helper::{self, NoHelper};
 use crate::model::error::{Error, Reason};
-use crate::model::lock::{Kind, OnLost, Patience};
+use crate::model::lock::{LockMode, OnLost, Wait};
 use crate::model::request::Run;
-use crate::model::target::Place;
+use crate::model::target::LockTarget;
 use crate::sys;
 
 /// No server, or no helper (sysexits(3), EX_UNAVAILABLE).
@@ -31,45 +31,45 @@ const UNAVAILABLE: u8 = 69;
 /// that is open, or 1 and none; [`Error::Descriptor`].
 #[cold]
 pub fn acquire(word: &'static CStr, run: &Run) -> Result<Attempt, Error> {
-    let place = Place::Remote(word);
-    let mut heard = helper::ask(&options(run), word, Some(run.command))
-        .map_err(|NoHelper(name, reason)| Error::NoHelper(place, name, reason))?;
-    let last = heard.descriptors.pop();
-    let passed = (last, heard.descriptors.len());
-    let (status, why) = match (heard.status.code(), passed) {
+    let target = LockTarget::Remote(word);
+    let mut output = helper::ask(&options(run), word, Some(run.command))
+        .map_err(|NoHelper(name, reason)| Error::NoHelper(target, name, reason))?;
+    let last = output.descriptors.pop();
+    let passed = (last, output.descriptors.len());
+    let (status, why) = match (output.status.code(), passed) {
         (Some(0), (Some(connection), 0)) => {
-            let file = LockFile::connection(connection, place)?;
+            let file = LockFile::connection(connection, target)?;
             return match watch(&file, run.on_lost) {
-                Ok(()) => Held::by_connection(file, heard.said).map(Attempt::Held),
-                Err(why) => Err(Error::Helper(place, UNAVAILABLE, why)),
+                Ok(()) => Held::by_connection(file, output.said).map(Attempt::Held),
+                Err(why) => Err(Error::Helper(target, UNAVAILABLE, why)),
             };
         }
         (Some(1), (None, _)) => {
             return Ok(Attempt::Busy(Busy {
-                place,
-                waited: !matches!(run.terms.patience, Patience::None),
-                told: heard.said,
+                target,
+                waited: !matches!(run.options.wait, Wait::No),
+                helper_text: output.said,
             }));
         }
-        (Some(status @ (64 | 69 | 78)), (None, _)) => (status as u8, heard.why()),
+        (Some(status @ (64 | 69 | 78)), (None, _)) => (status as u8, output.why()),
         (Some(0), (None, _)) => (UNAVAILABLE, b"its helper passed no connection".to_vec()),
         (Some(0), _) => (
             UNAVAILABLE,
             b"its helper passed several descriptors".to_vec(),
         ),
-        _ => (UNAVAILABLE, heard.why()),
+        _ => (UNAVAILABLE, output.why()),
     };
-    Err(Error::Helper(place, status, why))
+    Err(Error::Helper(target, status, why))
 }
 
 /// What the helper is told of the run.
 fn options(run: &Run) -> Vec<String> {
-    let wait = match run.terms.patience {
-        Patience::None => None,
-        Patience::For(time) => Some(seconds(time)),
-        Patience::Endless => Some("inf".to_owned()),
+    let wait = match run.options.wait {
+        Wait::No => None,
+        Wait::For(time) => Some(seconds(time)),
+        Wait::Forever => Some("inf".to_owned()),
     };
-    let shared = (run.terms.kind == Kind::Shared).then(|| vec!["--shared".to_owned()]);
+    let shared = (run.options.mode == LockMode::Shared).then(|| vec!["--shared".to_owned()]);
     let wait = wait.map(|time| vec!["--wait".to_owned(), time]);
     let hold = run
         .hold_at_least

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use rustix::io::Errno;
 
-use super::target::Place;
+use super::target::LockTarget;
 use crate::text::escape::Escaped;
 
 /// Why the command was not run. One variant for each step that can fail, with what it was done to.
@@ -16,37 +16,37 @@ pub enum Error {
     /// The command line is wrong.
     Usage(String),
     /// The lock file cannot be opened, or looked at.
-    Open(Place, Errno),
+    Open(LockTarget, Errno),
     /// The lock file does not exist and cannot be made.
-    Make(&'static CStr, Errno),
+    Create(&'static CStr, Errno),
     /// The lock file is a symbolic link to nothing, and nothing is ever made through a link.
-    Dangling(&'static CStr),
+    DanglingLink(&'static CStr),
     /// There is no descriptor that scripts leave alone.
-    Descriptor(Place, Errno),
+    Descriptor(LockTarget, Errno),
     /// The call that locks failed otherwise than with "taken".
-    Lock(Place, Errno),
+    Lock(LockTarget, Errno),
     /// Each time the lock was taken, the path already named another file.
-    Replaced(Place),
+    Replaced(LockTarget),
     /// The timer that is to end a wait cannot be set up.
-    Timer(Place, Errno),
+    Timer(LockTarget, Errno),
     /// No guardian could be posted.
-    Guardian(Place, Errno),
+    Guardian(LockTarget, Errno),
     /// The end of the command's time cannot be set.
     MaxRuntime(&'static str),
     /// There is no helper of this name for the scheme, or it cannot be started.
-    NoHelper(Place, String, Errno),
+    NoHelper(LockTarget, String, Errno),
     /// The helper did not take the lock: the exit status that goes with why, and why.
-    Helper(Place, u8, Vec<u8>),
+    Helper(LockTarget, u8, Vec<u8>),
     /// The log cannot be opened.
     Log(OsString, Errno),
     /// execve(2) failed.
     Execute(Cow<'static, CStr>, Errno),
     /// The log cannot take the place of the command's output.
-    Output(Errno),
+    RedirectOutput(Errno),
     /// The folder of a log does not exist and cannot be made.
     LogFolder(OsString, Errno),
     /// The working directory cannot be told.
-    Here(Errno),
+    WorkingDirectory(Errno),
     /// crontab(1) cannot be run.
     NoCrontab(Errno),
     /// crontab(1) did not do this to the crontab, and said this.
@@ -54,7 +54,7 @@ pub enum Error {
     /// The crontab has no entry for this lock file.
     NoEntry(OsString),
     /// The file that crontab(1) is to read cannot be made in this folder.
-    Scratch(OsString, Errno),
+    TemporaryFile(OsString, Errno),
     /// Standard output cannot be written.
     Print(Errno),
 }
@@ -68,59 +68,59 @@ impl Display for Error {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Usage(what) => write!(out, "{}", Escaped(what.as_bytes())),
-            Error::Open(place, reason) => {
-                write!(out, "cannot open lock file {place}: {}", Reason(*reason))
+            Error::Open(target, reason) => {
+                write!(out, "cannot open lock file {target}: {}", Reason(*reason))
             }
-            Error::Make(path, reason) => write!(
+            Error::Create(path, reason) => write!(
                 out,
                 "cannot make lock file {}: {}",
                 shown(path),
                 Reason(*reason)
             ),
-            Error::Dangling(path) => {
+            Error::DanglingLink(path) => {
                 write!(
                     out,
                     "cannot make lock file {}: it is a symbolic link to nothing",
                     shown(path)
                 )
             }
-            Error::Descriptor(place, reason) => {
+            Error::Descriptor(target, reason) => {
                 write!(
                     out,
-                    "cannot keep lock file {place} on a descriptor from 10 up: {}",
+                    "cannot keep lock file {target} on a descriptor from 10 up: {}",
                     Reason(*reason)
                 )
             }
-            Error::Lock(place, reason) => write!(out, "cannot lock {place}: {}", Reason(*reason)),
-            Error::Replaced(place) => {
+            Error::Lock(target, reason) => write!(out, "cannot lock {target}: {}", Reason(*reason)),
+            Error::Replaced(target) => {
                 write!(
                     out,
-                    "cannot lock {place}: it is replaced by another file again and again"
+                    "cannot lock {target}: it is replaced by another file again and again"
                 )
             }
-            Error::Timer(place, reason) => {
+            Error::Timer(target, reason) => {
                 write!(
                     out,
-                    "cannot set a timer to wait for {place}: {}",
+                    "cannot set a timer to wait for {target}: {}",
                     Reason(*reason)
                 )
             }
-            Error::Guardian(place, reason) => {
+            Error::Guardian(target, reason) => {
                 write!(
                     out,
-                    "cannot post a guardian over {place}: {}",
+                    "cannot post a guardian over {target}: {}",
                     Reason(*reason)
                 )
             }
-            Error::NoHelper(place, helper, reason) => {
+            Error::NoHelper(target, helper, reason) => {
                 let helper = Escaped(helper.as_bytes());
                 write!(
                     out,
-                    "cannot lock {place}: cannot run {helper}: {}",
+                    "cannot lock {target}: cannot run {helper}: {}",
                     Reason(*reason)
                 )
             }
-            Error::Helper(place, _, why) => write!(out, "cannot lock {place}: {}", Escaped(why)),
+            Error::Helper(target, _, why) => write!(out, "cannot lock {target}: {}", Escaped(why)),
             Error::MaxRuntime(reason) => write!(out, "cannot set --max-runtime: {reason}"),
             Error::Log(path, reason) => {
                 write!(
@@ -130,7 +130,7 @@ impl Display for Error {
                     Reason(*reason)
                 )
             }
-            Error::Output(reason) => {
+            Error::RedirectOutput(reason) => {
                 write!(
                     out,
                     "cannot send the command's output to the log: {}",
@@ -148,7 +148,7 @@ impl Display for Error {
                     Reason(*reason)
                 )
             }
-            Error::Here(reason) => {
+            Error::WorkingDirectory(reason) => {
                 write!(
                     out,
                     "cannot tell the working directory: {}",
@@ -163,7 +163,7 @@ impl Display for Error {
                 let path = Escaped(path.as_bytes());
                 write!(out, "no entry for {path} in the crontab")
             }
-            Error::Scratch(path, reason) => {
+            Error::TemporaryFile(path, reason) => {
                 write!(
                     out,
                     "cannot make a file in {} for crontab: {}",

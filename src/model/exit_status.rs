@@ -69,19 +69,24 @@ impl Error {
             Error::Open(_, reason) | Error::Lock(_, reason) if is_shortage(*reason) => 71,
             Error::Lock(..) | Error::Replaced(_) => 65,
             Error::Open(..) => 66,
-            Error::Descriptor(..) | Error::Timer(..) | Error::Output(_) | Error::Print(_) => 71,
+            Error::Descriptor(..)
+            | Error::Timer(..)
+            | Error::RedirectOutput(_)
+            | Error::Print(_) => 71,
             Error::Guardian(..) | Error::MaxRuntime(_) => 71,
             Error::NoHelper(_, _, reason) if is_shortage(*reason) => 71,
             Error::NoHelper(..) => 69,
             Error::Helper(_, status, _) => *status,
-            Error::Log(_, reason) | Error::LogFolder(_, reason) | Error::Scratch(_, reason)
+            Error::Log(_, reason)
+            | Error::LogFolder(_, reason)
+            | Error::TemporaryFile(_, reason)
                 if is_shortage(*reason) =>
             {
                 71
             }
-            Error::Make(..) | Error::Dangling(_) | Error::Log(..) => 73,
-            Error::LogFolder(..) | Error::Scratch(..) => 73,
-            Error::Here(_) | Error::NoEntry(_) => 66,
+            Error::Create(..) | Error::DanglingLink(_) | Error::Log(..) => 73,
+            Error::LogFolder(..) | Error::TemporaryFile(..) => 73,
+            Error::WorkingDirectory(_) | Error::NoEntry(_) => 66,
             Error::NoCrontab(reason) if is_shortage(*reason) => 71,
             Error::NoCrontab(_) | Error::Crontab(..) => 69,
             Error::Execute(_, Errno::NOMEM) => 71,

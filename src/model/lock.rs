@@ -4,24 +4,24 @@ use std::time::Duration;
 
 /// How it is locked.
 #[derive(Clone, Copy)]
-pub struct Terms {
+pub struct LockOptions {
     /// For one or for many.
-    pub kind: Kind,
+    pub mode: LockMode,
     /// By which system call.
-    pub api: Api,
+    pub api: LockApi,
     /// What to do if it is taken.
-    pub patience: Patience,
+    pub wait: Wait,
     /// Whether the PID is written into the file: only under an exclusive flock on a path, so that
     /// no two ever write at once.
-    pub recorded: bool,
+    pub writes_record: bool,
     /// Whether a deleted lock file is looked for where the lock file is new, and a holder that let
     /// go where it is not.
-    pub wary: bool,
+    pub checks_deleted: bool,
 }
 
 /// For one or for many.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum LockMode {
     /// Excludes every other lock.
     Exclusive,
     /// Excludes exclusive locks.
@@ -30,12 +30,12 @@ pub enum Kind {
 
 /// Which lock of the system's.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Api {
+pub enum LockApi {
     /// flock(2), on the whole file.
     Flock,
     /// An open-file-description lock of fcntl(2), on `length` bytes from `start`; a length of 0
     /// reaches to the end of the file, wherever that will be.
-    Records {
+    Fcntl {
         /// The first byte.
         start: i64,
         /// How many bytes.
@@ -45,13 +45,13 @@ pub enum Api {
 
 /// What to do if the lock is taken.
 #[derive(Clone, Copy)]
-pub enum Patience {
+pub enum Wait {
     /// Refuse.
-    None,
+    No,
     /// Wait for so long.
     For(Duration),
     /// Wait as long as it takes.
-    Endless,
+    Forever,
 }
 
 /// Who keeps the lock's descriptor.

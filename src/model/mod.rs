@@ -6,6 +6,6 @@ pub mod dialect;
 pub mod error;
 pub mod exit_status;
 pub mod lock;
-pub mod manner;
+pub mod reporting;
 pub mod request;
 pub mod target;

@@ -4,11 +4,11 @@ use std::ffi::{CStr, OsString};
 use std::os::fd::RawFd;
 use std::time::Duration;
 
-use super::command::Command;
+use super::command::CommandLine;
 use super::dialect::Dialect;
-use super::lock::{Api, Keeper, OnLost, Terms};
-use super::manner::Manner;
-use super::target::Place;
+use super::lock::{Keeper, LockApi, LockOptions, OnLost};
+use super::reporting::Reporting;
+use super::target::LockTarget;
 use crate::sys::Words;
 
 /// What the caller wants.
@@ -20,11 +20,11 @@ pub enum Request {
     /// A run to be put into the crontab.
     Install(Install),
     /// The run of this lock file to be taken out of the crontab.
-    Uninstall(Place, Effect),
+    Uninstall(LockTarget, Apply),
     /// To drop the lock of a descriptor.
-    Unlock(RawFd, Api, Manner),
+    Unlock(RawFd, LockApi, Reporting),
     /// To lock a descriptor that the caller keeps.
-    Lock(RawFd, Terms, Manner),
+    Lock(RawFd, LockOptions, Reporting),
     /// A command under a lock.
     Run(Run),
 }
@@ -58,15 +58,15 @@ pub struct Install {
     /// The name under which this program was started.
     pub program: &'static CStr,
     /// The options of the run.
-    pub options: Vec<Given>,
+    pub options: Vec<GivenOption>,
     /// The run that they make.
     pub run: Run,
     /// What becomes of the crontab.
-    pub effect: Effect,
+    pub apply: Apply,
 }
 
 /// An option as it was given.
-pub struct Given {
+pub struct GivenOption {
     /// By this of its names, with the dashes.
     pub name: String,
     /// With this argument, if it takes one.
@@ -84,11 +84,11 @@ pub enum Value {
 
 /// What becomes of the crontab.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Effect {
+pub enum Apply {
     /// It is changed.
     Change,
     /// It is shown as it would be.
-    Show,
+    Preview,
 }
 
 /// What is asked about locks.
@@ -96,7 +96,7 @@ pub struct Status {
     /// The lock files, or locks on servers.
     pub paths: Words,
     /// How to answer.
-    pub form: Form,
+    pub format: Format,
     /// How many slots of each to show.
     pub slots: u16,
     /// A log to show the end of.
@@ -105,7 +105,7 @@ pub struct Status {
 
 /// How to answer.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Form {
+pub enum Format {
     /// A sentence for each.
     Text,
     /// A JSON object for each.
@@ -117,11 +117,11 @@ pub enum Form {
 /// A command under a lock.
 pub struct Run {
     /// What to lock.
-    pub place: Place,
+    pub target: LockTarget,
     /// How.
-    pub terms: Terms,
+    pub options: LockOptions,
     /// What to become then.
-    pub command: Command,
+    pub command: CommandLine,
     /// How many may run at once, if it is not one: the first free slot is taken.
     pub slots: Option<u16>,
     /// Who keeps the lock's descriptor.
@@ -135,5 +135,5 @@ pub struct Run {
     /// How long a server keeps the lock at least, though the command has ended.
     pub hold_at_least: Option<Duration>,
     /// How to speak.
-    pub manner: Manner,
+    pub reporting: Reporting,
 }

@@ -9,7 +9,7 @@ use crate::text::password::without_passwords;
 
 /// What is locked.
 #[derive(Clone, Copy)]
-pub enum Place {
+pub enum LockTarget {
     /// The file at a path, byte for byte as it was given.
     File(&'static CStr),
     /// A descriptor that the caller has open.
@@ -18,22 +18,24 @@ pub enum Place {
     Remote(&'static CStr),
 }
 
-impl Place {
+impl LockTarget {
     /// What a word stands for that is given as a lock file.
-    pub fn of(word: &'static CStr) -> Place {
+    pub fn of(word: &'static CStr) -> LockTarget {
         match scheme(word) {
-            None => Place::File(word),
-            Some(_) => Place::Remote(word),
+            None => LockTarget::File(word),
+            Some(_) => LockTarget::Remote(word),
         }
     }
 }
 
-impl Display for Place {
+impl Display for LockTarget {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Place::File(path) => write!(out, "{}", Escaped(path.to_bytes())),
-            Place::Descriptor(number) => write!(out, "descriptor {number}"),
-            Place::Remote(word) => write!(out, "{}", Escaped(&without_passwords(word.to_bytes()))),
+            LockTarget::File(path) => write!(out, "{}", Escaped(path.to_bytes())),
+            LockTarget::Descriptor(number) => write!(out, "descriptor {number}"),
+            LockTarget::Remote(word) => {
+                write!(out, "{}", Escaped(&without_passwords(word.to_bytes())))
+            }
         }
     }
 }
@@ -53,21 +55,24 @@ pub fn scheme(word: &CStr) -> Option<&str> {
 
 /// The places to try in turn: the lock file alone, or LOCKFILE, LOCKFILE.2 and so on, with their
 /// numbers.
-pub fn slots(place: Place, count: Option<u16>) -> impl Iterator<Item = (Option<u16>, Place)> {
+pub fn slots(
+    target: LockTarget,
+    count: Option<u16>,
+) -> impl Iterator<Item = (Option<u16>, LockTarget)> {
     let numbers = 1..=count.unwrap_or(1);
-    numbers.map(move |number| (count.and(Some(number)), slot(place, number)))
+    numbers.map(move |number| (count.and(Some(number)), slot(target, number)))
 }
 
 /// The first slot has the name itself.
-fn slot(place: Place, number: u16) -> Place {
-    match place {
-        Place::File(path) if number > 1 => {
+fn slot(target: LockTarget, number: u16) -> LockTarget {
+    match target {
+        LockTarget::File(path) if number > 1 => {
             let name = [path.to_bytes(), format!(".{number}").as_bytes()].concat();
             // A path has no zero byte. It lives until exec, as the one of argv does.
-            CString::new(name).map_or(place, |name| {
-                Place::File(Box::leak(name.into_boxed_c_str()))
+            CString::new(name).map_or(target, |name| {
+                LockTarget::File(Box::leak(name.into_boxed_c_str()))
             })
         }
-        _ => place,
+        _ => target,
     }
 }

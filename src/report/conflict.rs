@@ -9,16 +9,16 @@ use super::holders::By;
 use super::log::Log;
 use super::stdio::say;
 use crate::inspect;
-use crate::inspect::state::Holding;
+use crate::inspect::state::Holders;
 use crate::lock::held::Busy;
 use crate::model::dialect::Dialect;
-use crate::model::manner::{Manner, Voice};
-use crate::model::target::Place;
-use crate::sys::Survey;
+use crate::model::reporting::{Reporting, Verbosity};
+use crate::model::target::LockTarget;
+use crate::sys::Snapshot;
 use crate::text::escape::Escaped;
 use crate::text::time::{self, Elapsed};
 
-impl Manner {
+impl Reporting {
     /// Says that nothing was started, and who is in the way. Tells whether what had to be said was
     /// written.
     pub fn refuse(self, busy: &[Busy], log: Option<&Log>) -> bool {
@@ -31,10 +31,10 @@ impl Manner {
     /// Cron mails what a job prints, so a conflict is silent unless a person looks, or the lock has
     /// been held for too long. Who holds it is only looked for if it will be told.
     fn tell_conflict(self, busy: &[Busy], log: Option<&Log>) -> bool {
-        let speaks = match self.voice {
-            Voice::Quiet => false,
-            Voice::Normal => io::stderr().is_terminal(),
-            Voice::Verbose => true,
+        let speaks = match self.verbosity {
+            Verbosity::Quiet => false,
+            Verbosity::Normal => io::stderr().is_terminal(),
+            Verbosity::Verbose => true,
         };
         if !speaks && log.is_none() && self.alarm.is_none() {
             return true;
@@ -47,9 +47,9 @@ impl Manner {
     }
 
     fn tell_conflict_as_flock(self, busy: &[Busy]) -> bool {
-        match (self.voice, busy.iter().any(|busy| busy.waited)) {
-            (Voice::Verbose, true) => say(self.dialect, &"timeout while waiting to get lock"),
-            (Voice::Verbose, false) => say(self.dialect, &"failed to get lock"),
+        match (self.verbosity, busy.iter().any(|busy| busy.waited)) {
+            (Verbosity::Verbose, true) => say(self.dialect, &"timeout while waiting to get lock"),
+            (Verbosity::Verbose, false) => say(self.dialect, &"failed to get lock"),
             _ => true,
         }
     }
@@ -57,7 +57,7 @@ impl Manner {
 
 /// A refusal, with what is known of who is in the way: of one lock, or of that of each slot.
 struct Conflict<'a> {
-    locks: Vec<(&'a Busy, Option<Holding>)>,
+    locks: Vec<(&'a Busy, Option<Holders>)>,
     alarm: Option<Duration>,
     /// All locks are known to have been held for longer than the alarm allows.
     is_alarm: bool,
@@ -65,20 +65,20 @@ struct Conflict<'a> {
 
 impl Conflict<'_> {
     fn over(busy: &[Busy], alarm: Option<Duration>) -> Conflict<'_> {
-        let survey: LazyCell<Survey> = LazyCell::new(Survey::take);
+        let snapshot: LazyCell<Snapshot> = LazyCell::new(Snapshot::take);
         let locks: Vec<_> = busy
             .iter()
-            .map(|busy| match busy.place {
+            .map(|busy| match busy.target {
                 // Its helper has told already, or does not know.
-                Place::Remote(_) => (busy, None),
-                place => (busy, inspect::find(&survey, place).holding()),
+                LockTarget::Remote(_) => (busy, None),
+                target => (busy, inspect::inspect(&snapshot, target).holders()),
             })
             .collect();
-        let is_too_old = |limit: Duration, holding: &Option<Holding>| {
-            let start = holding.as_ref().and_then(|holding| holding.since);
+        let is_too_old = |limit: Duration, holders: &Option<Holders>| {
+            let start = holders.as_ref().and_then(|holders| holders.since);
             start.is_some_and(|start| time::since(start) > limit)
         };
-        let all_too_old = |limit| locks.iter().all(|(_, holding)| is_too_old(limit, holding));
+        let all_too_old = |limit| locks.iter().all(|(_, holders)| is_too_old(limit, holders));
         let is_alarm = alarm.is_some_and(all_too_old);
         Conflict {
             locks,
@@ -90,14 +90,25 @@ impl Conflict<'_> {
 
 impl Display for Conflict<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, (Busy { place, told, .. }, holding)) in self.locks.iter().enumerate() {
+        for (
+            index,
+            (
+                Busy {
+                    target,
+                    helper_text,
+                    ..
+                },
+                holders,
+            ),
+        ) in self.locks.iter().enumerate()
+        {
             let comma = if index == 0 { "" } else { ", " };
-            match &told[..] {
-                [] => write!(out, "{comma}{place} is held")?,
-                told => write!(out, "{comma}{place}: {}", Escaped(told))?,
+            match &helper_text[..] {
+                [] => write!(out, "{comma}{target} is held")?,
+                helper_text => write!(out, "{comma}{target}: {}", Escaped(helper_text))?,
             }
-            if let Some(holding) = holding {
-                write!(out, " {}", By(holding))?;
+            if let Some(holders) = holders {
+                write!(out, " {}", By(holders))?;
             }
         }
         if let (Some(alarm), true) = (self.alarm, self.is_alarm) {

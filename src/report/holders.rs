@@ -5,54 +5,54 @@ use std::time::SystemTime;
 
 use rustix::process::geteuid;
 
-use crate::inspect::state::{Holder, Holding};
+use crate::inspect::state::{Holder, Holders};
 use crate::text::escape::Escaped;
 use crate::text::time::{Elapsed, since};
 
 /// `held by PID 21488 for 12m03s: python3 parser.py`
-pub struct Sentence<'a>(pub &'a Holding);
+pub struct Sentence<'a>(pub &'a Holders);
 
 impl Display for Sentence<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let holding = self.0;
-        match &holding.holders[..] {
-            [] => write!(out, "held {}", By(holding)),
+        let all = self.0;
+        match &all.confirmed[..] {
+            [] => write!(out, "held {}", By(all)),
             [one] => {
-                write!(out, "held by {}{}", Named(one), For(holding.since))?;
+                write!(out, "held by {}{}", Named(one), For(all.since))?;
                 if !one.command.is_empty() {
                     write!(out, ": {}", Escaped(&one.command))?;
                 }
-                also(out, &holding.takers)
+                also(out, &all.takers)
             }
             many => {
-                let time = For(holding.since);
+                let time = For(all.since);
                 write!(
                     out,
                     "held by {} processes{time}: {}",
                     many.len(),
                     List(many)
                 )?;
-                also(out, &holding.takers)
+                also(out, &all.takers)
             }
         }
     }
 }
 
 /// Who holds it, for a sentence about the conflict: `by PID 21488 (python3 parser.py) for 12m03s`
-pub struct By<'a>(pub &'a Holding);
+pub struct By<'a>(pub &'a Holders);
 
 impl Display for By<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let holding = self.0;
-        match (&holding.holders[..], &holding.takers[..]) {
+        let all = self.0;
+        match (&all.confirmed[..], &all.takers[..]) {
             ([], []) => out.write_str("by a process that cannot be seen"),
             ([], takers) => write!(
                 out,
                 "by a process that cannot be looked into, perhaps {}",
                 List(takers)
             ),
-            (holders, takers) => {
-                write!(out, "by {}{}", List(holders), For(holding.since))?;
+            (confirmed, takers) => {
+                write!(out, "by {}{}", List(confirmed), For(all.since))?;
                 also(out, takers)
             }
         }

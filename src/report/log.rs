@@ -48,7 +48,7 @@ impl Log {
         match (fs::fstat(&self.file), fs::fstat(lock_file)) {
             (Ok(log), Ok(lock)) if same_file(&log, &lock) => Err(Error::Usage(format!(
                 "--log takes another file than the lock file {}",
-                lock_file.place()
+                lock_file.target()
             ))),
             _ => Ok(()),
         }
@@ -59,7 +59,7 @@ impl Log {
     pub fn line(&self, text: &dyn Display) {
         let now = std::time::SystemTime::now();
         let line = format!("{} {} nonoverlap: {text}\n", Moment(now), Zone(now, ""));
-        let _ = sys::unsignalled(|| Ok(io::write(&self.file, line.as_bytes())?));
+        let _ = sys::without_write_signals(|| Ok(io::write(&self.file, line.as_bytes())?));
     }
 
     /// Puts the log in the place of stdout and stderr, and gives what stderr was.

@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use crate::model::dialect::Dialect;
 use crate::model::error::{Error, Reason};
 use crate::model::exit_status::UNWRITTEN_AS_FLOCK;
-use crate::model::target::Place;
+use crate::model::target::LockTarget;
 use outcome::Outcome;
 use stdio::{print, say};
 
@@ -27,7 +27,7 @@ pub fn report(dialect: Dialect, result: Result<Outcome, Error>) -> u8 {
         Err(error) => {
             let heard = match (dialect, &error) {
                 // flock's own words, which its tests know.
-                (Dialect::Flock, Error::Lock(Place::Descriptor(number), reason)) => {
+                (Dialect::Flock, Error::Lock(LockTarget::Descriptor(number), reason)) => {
                     say(dialect, &format_args!("{number}: {}", Reason(*reason)))
                 }
                 _ => say(dialect, &error),
@@ -41,15 +41,15 @@ pub fn report(dialect: Dialect, result: Result<Outcome, Error>) -> u8 {
 
 fn finish(dialect: Dialect, outcome: Outcome) -> Result<u8, Error> {
     match outcome {
-        Outcome::Told(answer) => match (print(&answer.text), dialect) {
+        Outcome::Output(answer) => match (print(&answer.text), dialect) {
             // Nobody wants to know.
             (Err(Errno::BADF | Errno::PIPE), Dialect::Flock) | (Ok(()), _) => Ok(answer.status),
             (Err(reason), _) => Err(Error::Print(reason)),
         },
         Outcome::Done => Ok(0),
-        Outcome::Busy(busy, manner, log) => {
-            let heard = manner.refuse(&busy, log.as_ref());
-            Ok(if_heard(heard, dialect, manner.conflict))
+        Outcome::Busy(busy, reporting, log) => {
+            let heard = reporting.refuse(&busy, log.as_ref());
+            Ok(if_heard(heard, dialect, reporting.conflict_status))
         }
     }
 }

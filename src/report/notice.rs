@@ -9,34 +9,34 @@ use rustix::io::Errno;
 use super::log::Log;
 use super::outcome::{Answer, Outcome};
 use super::stdio;
-use crate::model::command::Command;
+use crate::model::command::CommandLine;
 use crate::model::dialect::Dialect;
 use crate::model::error::Reason;
-use crate::model::manner::{Manner, Voice};
-use crate::model::target::Place;
+use crate::model::reporting::{Reporting, Verbosity};
+use crate::model::target::LockTarget;
 use crate::sys;
 use crate::text::escape::Escaped;
 
 /// Something that happens on the way to the command.
 pub enum Notice<'a> {
     /// The PID cannot be written into the lock file.
-    NoRecord(Place, Errno),
+    NoRecord(LockTarget, Errno),
     /// The process that the record names still runs, although the lock was free.
-    LetGo(Place, u32),
+    LetGo(LockTarget, u32),
     /// The lock is held and the command comes next, which is this program.
-    Starting(Place, Command, &'a CStr, Option<Instant>),
+    Starting(LockTarget, CommandLine, &'a CStr, Option<Instant>),
     /// The lock is held and there is no command.
-    Locked(Place, Option<Instant>),
+    Locked(LockTarget, Option<Instant>),
     /// The helper of a server took the lock, and said this.
-    Helper(Place, &'a [u8]),
+    Helper(LockTarget, &'a [u8]),
     /// The lock was dropped.
-    Unlocked(Place, Option<Instant>),
+    Unlocked(LockTarget, Option<Instant>),
 }
 
-impl Manner {
+impl Reporting {
     /// The time, if it will be told how long the lock took.
-    pub fn watch(self) -> Option<Instant> {
-        let tells = self.dialect == Dialect::Flock && self.voice == Voice::Verbose;
+    pub fn stopwatch(self) -> Option<Instant> {
+        let tells = self.dialect == Dialect::Flock && self.verbosity == Verbosity::Verbose;
         tells.then(Instant::now)
     }
 
@@ -45,14 +45,14 @@ impl Manner {
         if let (Some(log), Notice::Starting(..) | Notice::LetGo(..)) = (log, notice) {
             log.line(notice);
         }
-        match (self.voice, self.dialect, notice) {
+        match (self.verbosity, self.dialect, notice) {
             // Nobody may be there to read them; that is no reason not to run.
-            (Voice::Verbose, Dialect::Flock, _) => {
+            (Verbosity::Verbose, Dialect::Flock, _) => {
                 let lines = lines_of_flock(notice);
-                let _ = sys::unsignalled(|| Ok(stdio::print(lines.as_bytes())?));
+                let _ = sys::without_write_signals(|| Ok(stdio::print(lines.as_bytes())?));
             }
-            (Voice::Verbose, Dialect::Nonoverlap, _)
-            | (Voice::Normal, _, Notice::LetGo(..) | Notice::Helper(..)) => {
+            (Verbosity::Verbose, Dialect::Nonoverlap, _)
+            | (Verbosity::Normal, _, Notice::LetGo(..) | Notice::Helper(..)) => {
                 stdio::say(self.dialect, notice);
             }
             _ => {}
@@ -60,10 +60,10 @@ impl Manner {
     }
 
     /// Says that it is done, where there is no command.
-    pub fn done(self, notice: &Notice<'_>) -> Outcome {
-        if (self.voice, self.dialect) == (Voice::Verbose, Dialect::Flock) {
+    pub fn finished(self, notice: &Notice<'_>) -> Outcome {
+        if (self.verbosity, self.dialect) == (Verbosity::Verbose, Dialect::Flock) {
             let text = lines_of_flock(notice).into_bytes();
-            return Outcome::Told(Answer { text, status: 0 });
+            return Outcome::Output(Answer { text, status: 0 });
         }
         self.tell(None, notice);
         Outcome::Done
@@ -97,30 +97,30 @@ fn lines_of_flock(notice: &Notice<'_>) -> String {
 impl Display for Notice<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Notice::NoRecord(place, reason) => {
+            Notice::NoRecord(target, reason) => {
                 write!(
                     out,
-                    "cannot write the PID into {place}: {}; running all the same",
+                    "cannot write the PID into {target}: {}; running all the same",
                     Reason(*reason)
                 )
             }
-            Notice::LetGo(place, pid) => {
+            Notice::LetGo(target, pid) => {
                 write!(
                     out,
-                    "{place} was free, but PID {pid} of its record still runs; perhaps that command closed \
+                    "{target} was free, but PID {pid} of its record still runs; perhaps that command closed \
                      the lock's descriptor, as ssh and tcsh do: see --close"
                 )
             }
-            Notice::Starting(place, command, _, _) => {
+            Notice::Starting(target, command, _, _) => {
                 write!(
                     out,
-                    "{place} locked by PID {}; starting {command}",
+                    "{target} locked by PID {}; starting {command}",
                     std::process::id()
                 )
             }
-            Notice::Helper(place, said) => write!(out, "{place}: {}", Escaped(said)),
-            Notice::Locked(place, _) => write!(out, "{place} locked"),
-            Notice::Unlocked(place, _) => write!(out, "{place} unlocked"),
+            Notice::Helper(target, said) => write!(out, "{target}: {}", Escaped(said)),
+            Notice::Locked(target, _) => write!(out, "{target} locked"),
+            Notice::Unlocked(target, _) => write!(out, "{target} unlocked"),
         }
     }
 }

@@ -2,16 +2,16 @@
 
 use super::log::Log;
 use crate::lock::held::Busy;
-use crate::model::manner::Manner;
+use crate::model::reporting::Reporting;
 
 /// An end without an error in which no command was run.
 pub enum Outcome {
     /// What was asked for.
-    Told(Answer),
+    Output(Answer),
     /// What was asked for is done, and there was no command to run.
     Done,
     /// Somebody else holds the lock, or the lock of each slot.
-    Busy(Vec<Busy>, Manner, Option<Log>),
+    Busy(Vec<Busy>, Reporting, Option<Log>),
 }
 
 /// An answer on stdout, and the exit status that says the same.

@@ -11,11 +11,11 @@ use super::log_tail;
 use super::outcome::Answer;
 use super::status_json;
 use crate::inspect;
-use crate::inspect::state::{Fate, Finding, Verdict};
+use crate::inspect::state::{LockReport, LockState, RecordedProcess};
 use crate::model::error::Reason;
-use crate::model::request::{Form, Status};
-use crate::model::target::{self, Place};
-use crate::sys::Survey;
+use crate::model::request::{Format, Status};
+use crate::model::target::{self, LockTarget};
+use crate::sys::Snapshot;
 use crate::text::escape::Escaped;
 use crate::text::time::Moment;
 
@@ -29,29 +29,29 @@ const CANNOT_TELL: u8 = 4;
 /// The answer about these lock files: 4 if any cannot be told, else 0 if any is held, else 3.
 #[cold]
 pub fn report(asked: &Status) -> Answer {
-    let survey: LazyCell<Survey> = LazyCell::new(Survey::take);
+    let snapshot: LazyCell<Snapshot> = LazyCell::new(Snapshot::take);
     let mut text = String::new();
     let mut status = FREE;
     let slots = asked
         .paths
         .iter()
-        .flat_map(|word| target::slots(Place::of(word), Some(asked.slots)));
-    for (_, place) in slots {
-        let answer = About(place, inspect::find(&survey, place));
+        .flat_map(|word| target::slots(LockTarget::of(word), Some(asked.slots)));
+    for (_, target) in slots {
+        let answer = Line(target, inspect::inspect(&snapshot, target));
         status = match (status, answer.status()) {
             (CANNOT_TELL, _) | (_, CANNOT_TELL) => CANNOT_TELL,
             (HELD, _) | (_, HELD) => HELD,
             _ => FREE,
         };
         // Writing to a String cannot fail.
-        let _ = match asked.form {
-            Form::Quiet => Ok(()),
-            Form::Text => writeln!(text, "{answer}"),
-            Form::Json => status_json::lock(&mut text, answer.0, &answer.1),
+        let _ = match asked.format {
+            Format::Quiet => Ok(()),
+            Format::Text => writeln!(text, "{answer}"),
+            Format::Json => status_json::lock(&mut text, answer.0, &answer.1),
         };
     }
     if let Some(path) = &asked.log {
-        let _ = tell_log(&mut text, asked.form, path);
+        let _ = tell_log(&mut text, asked.format, path);
     }
     Answer {
         text: text.into_bytes(),
@@ -60,25 +60,25 @@ pub fn report(asked: &Status) -> Answer {
 }
 
 /// A lock file, and what is known of it.
-struct About(Place, Finding);
+struct Line(LockTarget, LockReport);
 
-impl About {
+impl Line {
     fn status(&self) -> u8 {
-        match &self.1.verdict {
-            Ok(Verdict::Held(_) | Verdict::Told(Some(true), _)) => HELD,
-            Ok(Verdict::Free | Verdict::Told(Some(false), _)) => FREE,
-            Ok(Verdict::Unknown(_) | Verdict::Told(None, _)) | Err(_) => CANNOT_TELL,
+        match &self.1.state {
+            Ok(LockState::Held(_) | LockState::Remote(Some(true), _)) => HELD,
+            Ok(LockState::Free | LockState::Remote(Some(false), _)) => FREE,
+            Ok(LockState::Unknown(_) | LockState::Remote(None, _)) | Err(_) => CANNOT_TELL,
         }
     }
 }
 
-impl Display for About {
+impl Display for Line {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}: ", self.0)?;
-        match &self.1.verdict {
-            Ok(Verdict::Held(holding)) => {
-                write!(out, "{}", Sentence(holding))?;
-                match holding.waiters.unwrap_or(0) {
+        match &self.1.state {
+            Ok(LockState::Held(holders)) => {
+                write!(out, "{}", Sentence(holders))?;
+                match holders.waiters.unwrap_or(0) {
                     0 => {}
                     1 => out.write_str("; 1 waits")?,
                     count => write!(out, "; {count} wait")?,
@@ -87,61 +87,61 @@ impl Display for About {
                     out.write_str("; its lock file was deleted")?;
                 }
                 match &self.1.record {
-                    Some((_, Fate::Holds)) | None => Ok(()),
+                    Some((_, RecordedProcess::Holds)) | None => Ok(()),
                     // It may well be the holder that is not seen.
-                    Some((record, Fate::Runs)) if holding.holders.is_empty() => {
+                    Some((record, RecordedProcess::Runs)) if holders.confirmed.is_empty() => {
                         write!(out, "; the record names PID {}, which runs", record.pid)
                     }
-                    Some((record, fate)) => {
-                        let fate = as_words(*fate);
-                        write!(out, "; the record names PID {}, {fate}", record.pid)
+                    Some((record, process)) => {
+                        let process = as_words(*process);
+                        write!(out, "; the record names PID {}, {process}", record.pid)
                     }
                 }
             }
-            Ok(Verdict::Free) => match &self.1.record {
+            Ok(LockState::Free) => match &self.1.record {
                 _ if self.1.exists == Some(false) => out.write_str("free; there is no such file"),
                 None => out.write_str("free; no run is recorded"),
-                Some((record, fate)) => {
+                Some((record, process)) => {
                     write!(
                         out,
                         "free; last run began {} as PID {}",
                         Moment(record.time),
                         record.pid
                     )?;
-                    match fate {
-                        Fate::Gone => Ok(()),
-                        fate => write!(out, ", {}", as_words(*fate)),
+                    match process {
+                        RecordedProcess::Gone => Ok(()),
+                        process => write!(out, ", {}", as_words(*process)),
                     }
                 }
             },
-            Ok(Verdict::Unknown(why)) => write!(out, "cannot tell: {why}"),
-            Ok(Verdict::Told(None, why)) => write!(out, "cannot tell: {}", Escaped(why)),
-            Ok(Verdict::Told(Some(_), said)) => write!(out, "{}", Escaped(said)),
+            Ok(LockState::Unknown(why)) => write!(out, "cannot tell: {why}"),
+            Ok(LockState::Remote(None, why)) => write!(out, "cannot tell: {}", Escaped(why)),
+            Ok(LockState::Remote(Some(_), said)) => write!(out, "{}", Escaped(said)),
             Err(reason) => write!(out, "cannot tell: {}", Reason(*reason)),
         }
     }
 }
 
-fn as_words(fate: Fate) -> &'static str {
-    match fate {
-        Fate::Holds => "a holder",
-        Fate::Runs => "which runs and has perhaps let go of the lock",
-        Fate::Alive => "which is alive, perhaps as another process",
-        Fate::Reused => "which is another process now",
-        Fate::Gone => "which is gone",
-        Fate::Unseen => "which cannot be seen from here",
+fn as_words(process: RecordedProcess) -> &'static str {
+    match process {
+        RecordedProcess::Holds => "a holder",
+        RecordedProcess::Runs => "which runs and has perhaps let go of the lock",
+        RecordedProcess::Alive => "which is alive, perhaps as another process",
+        RecordedProcess::Reused => "which is another process now",
+        RecordedProcess::Gone => "which is gone",
+        RecordedProcess::Unseen => "which cannot be seen from here",
     }
 }
 
 /// The last lines of a log, after the lock files.
-fn tell_log(out: &mut String, form: Form, path: &OsStr) -> fmt::Result {
-    match (form, log_tail::last_lines(path)) {
-        (Form::Quiet, _) => Ok(()),
-        (Form::Json, lines) => status_json::log(out, path, lines),
-        (Form::Text, Ok(lines)) => lines
+fn tell_log(out: &mut String, format: Format, path: &OsStr) -> fmt::Result {
+    match (format, log_tail::last_lines(path)) {
+        (Format::Quiet, _) => Ok(()),
+        (Format::Json, lines) => status_json::log(out, path, lines),
+        (Format::Text, Ok(lines)) => lines
             .iter()
             .try_for_each(|line| writeln!(out, "{}", Escaped(line))),
-        (Form::Text, Err(reason)) => {
+        (Format::Text, Err(reason)) => {
             writeln!(
                 out,
                 "{}: cannot read the log: {}",

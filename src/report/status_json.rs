@@ -6,46 +6,46 @@ use std::os::unix::ffi::OsStrExt;
 
 use rustix::io::Errno;
 
-use crate::inspect::state::{Fate, Finding, Holder, Holding, Verdict};
+use crate::inspect::state::{Holder, Holders, LockReport, LockState, RecordedProcess};
 use crate::model::error::Reason;
-use crate::model::target::Place;
+use crate::model::target::LockTarget;
 use crate::text::json::{Json, JsonOption, JsonTime};
 use crate::text::password::without_passwords;
 use crate::text::time::since;
 
 /// One JSON object, in a line. The man page documents the fields.
-pub fn lock(out: &mut String, place: Place, finding: &Finding) -> fmt::Result {
-    let state = match &finding.verdict {
-        Ok(Verdict::Held(_) | Verdict::Told(Some(true), _)) => "held",
-        Ok(Verdict::Free | Verdict::Told(Some(false), _)) => "free",
-        Ok(Verdict::Unknown(_) | Verdict::Told(None, _)) | Err(_) => "unknown",
+pub fn lock(out: &mut String, target: LockTarget, report: &LockReport) -> fmt::Result {
+    let state = match &report.state {
+        Ok(LockState::Held(_) | LockState::Remote(Some(true), _)) => "held",
+        Ok(LockState::Free | LockState::Remote(Some(false), _)) => "free",
+        Ok(LockState::Unknown(_) | LockState::Remote(None, _)) | Err(_) => "unknown",
     };
     write!(
         out,
         "{{\"path\":{},\"state\":\"{state}\"",
-        Json(&path(place))
+        Json(&path(target))
     )?;
     write!(
         out,
         ",\"exists\":{},\"deleted\":{}",
-        JsonOption(finding.exists),
-        finding.deleted
+        JsonOption(report.exists),
+        report.deleted
     )?;
-    let nothing = Holding {
-        holders: Vec::new(),
+    let nothing = Holders {
+        confirmed: Vec::new(),
         takers: Vec::new(),
         since: None,
         waiters: None,
     };
-    let holding = match &finding.verdict {
-        Ok(Verdict::Held(holding)) => holding,
+    let holders = match &report.state {
+        Ok(LockState::Held(holders)) => holders,
         _ => &nothing,
     };
     out.push_str(",\"holders\":");
-    json_list(out, &holding.holders)?;
+    json_list(out, &holders.confirmed)?;
     out.push_str(",\"takers\":");
-    json_list(out, &holding.takers)?;
-    match holding.since {
+    json_list(out, &holders.takers)?;
+    match holders.since {
         Some(start) => write!(
             out,
             ",\"since\":{},\"held_for\":{}",
@@ -54,31 +54,31 @@ pub fn lock(out: &mut String, place: Place, finding: &Finding) -> fmt::Result {
         )?,
         None => out.push_str(",\"since\":null,\"held_for\":null"),
     }
-    write!(out, ",\"waiters\":{}", JsonOption(holding.waiters))?;
-    match &finding.record {
-        Some((record, fate)) => {
-            let fate = match fate {
-                Fate::Holds => "holds",
-                Fate::Runs => "runs",
-                Fate::Alive => "alive",
-                Fate::Reused => "reused",
-                Fate::Gone => "gone",
-                Fate::Unseen => "unseen",
+    write!(out, ",\"waiters\":{}", JsonOption(holders.waiters))?;
+    match &report.record {
+        Some((record, process)) => {
+            let process = match process {
+                RecordedProcess::Holds => "holds",
+                RecordedProcess::Runs => "runs",
+                RecordedProcess::Alive => "alive",
+                RecordedProcess::Reused => "reused",
+                RecordedProcess::Gone => "gone",
+                RecordedProcess::Unseen => "unseen",
             };
             let time = JsonTime(record.time);
             write!(
                 out,
-                ",\"record\":{{\"pid\":{},\"time\":{time},\"process\":\"{fate}\"}}",
+                ",\"record\":{{\"pid\":{},\"time\":{time},\"process\":\"{process}\"}}",
                 record.pid
             )?;
         }
         None => out.push_str(",\"record\":null"),
     }
-    let (told, error) = match &finding.verdict {
+    let (told, error) = match &report.state {
         Err(reason) => (None, Some(Reason(*reason).to_string().into_bytes())),
-        Ok(Verdict::Unknown(why)) => (None, Some(why.as_bytes().to_vec())),
-        Ok(Verdict::Told(None, why)) => (None, Some(why.clone())),
-        Ok(Verdict::Told(Some(_), said)) => (Some(said.clone()), None),
+        Ok(LockState::Unknown(why)) => (None, Some(why.as_bytes().to_vec())),
+        Ok(LockState::Remote(None, why)) => (None, Some(why.clone())),
+        Ok(LockState::Remote(Some(_), said)) => (Some(said.clone()), None),
         Ok(_) => (None, None),
     };
     write!(out, ",\"told\":{}", JsonOption(told.as_deref().map(Json)))?;
@@ -87,11 +87,11 @@ pub fn lock(out: &mut String, place: Place, finding: &Finding) -> fmt::Result {
     Ok(())
 }
 
-fn path(place: Place) -> Vec<u8> {
-    match place {
-        Place::File(path) => path.to_bytes().to_vec(),
-        Place::Remote(word) => without_passwords(word.to_bytes()),
-        Place::Descriptor(_) => Vec::new(),
+fn path(target: LockTarget) -> Vec<u8> {
+    match target {
+        LockTarget::File(path) => path.to_bytes().to_vec(),
+        LockTarget::Remote(word) => without_passwords(word.to_bytes()),
+        LockTarget::Descriptor(_) => Vec::new(),
     }
 }
 

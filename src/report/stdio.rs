@@ -13,7 +13,7 @@ use crate::sys;
 /// can hear it, that is no reason to change what is done. Tells whether it was written.
 pub fn say(dialect: Dialect, line: &dyn Display) -> bool {
     let line = format!("{}: {line}\n", dialect.name());
-    sys::unsignalled(|| Ok(write_all(stderr(), line.as_bytes())?)).is_ok()
+    sys::without_write_signals(|| Ok(write_all(stderr(), line.as_bytes())?)).is_ok()
 }
 
 /// Text on stdout, unbuffered.

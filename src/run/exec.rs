@@ -6,19 +6,19 @@ use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStringExt;
 use std::ptr;
 
-use super::max_runtime::Limit;
+use super::max_runtime::RuntimeLimit;
 use crate::lock::held::Held;
-use crate::model::command::Command;
+use crate::model::command::CommandLine;
 use crate::model::error::Error;
 use crate::report::log::{Log, Stderr};
-use crate::sys::{self, SHELL, Vectors};
+use crate::sys::{self, ExecArgs, SHELL};
 
 /// What the command finds beside its arguments, because an option asks for it.
-pub struct Surroundings {
+pub struct ExecContext {
     /// The number of its slot, in `NONOVERLAP_SLOT`.
     pub slot: Option<u16>,
     /// The end of its time.
-    pub limit: Option<Limit>,
+    pub limit: Option<RuntimeLimit>,
     /// What takes its output. It leaves the place of stderr again for the message if there is no
     /// command.
     pub log: Option<Log>,
@@ -31,44 +31,44 @@ pub struct Surroundings {
 /// command to inherit.
 pub fn become_command(
     held: Held,
-    command: Command,
+    command: CommandLine,
     program: Cow<'static, CStr>,
-    around: Surroundings,
+    context: ExecContext,
 ) -> Error {
-    let stderr = match around
+    let stderr = match context
         .log
         .as_ref()
         .map(|log| log.take_output(&held))
         .transpose()
     {
         Ok(stderr) => stderr,
-        Err(reason) => return Error::Output(reason),
+        Err(reason) => return Error::RedirectOutput(reason),
     };
-    let error = match around.limit.iter().try_for_each(Limit::start) {
-        Ok(()) => execute_command(command, program, around.slot),
+    let error = match context.limit.iter().try_for_each(RuntimeLimit::start) {
+        Ok(()) => execute_command(command, program, context.slot),
         Err(error) => error,
     };
     stderr.into_iter().for_each(Stderr::put_back);
     error
 }
 
-fn execute_command(command: Command, program: Cow<'static, CStr>, slot: Option<u16>) -> Error {
+fn execute_command(command: CommandLine, program: Cow<'static, CStr>, slot: Option<u16>) -> Error {
     let variable = slot.and_then(|slot| CString::new(format!("NONOVERLAP_SLOT={slot}")).ok());
     let environment = variable.as_deref().map(sys::environment_with);
     let environment = environment.as_deref();
     let reason = match command {
-        Command::Words(_, words) => sys::search_and_execute(
+        CommandLine::Words(_, words) => sys::search_and_execute(
             &program,
-            Vectors {
+            ExecArgs {
                 arguments: words.pointers(),
                 environment,
             },
         ),
-        Command::Line(line) => {
+        CommandLine::Line(line) => {
             let arguments = &[program.as_ptr(), c"-c".as_ptr(), line.as_ptr(), ptr::null()];
             sys::search_and_execute(
                 &program,
-                Vectors {
+                ExecArgs {
                     arguments,
                     environment,
                 },
@@ -79,10 +79,10 @@ fn execute_command(command: Command, program: Cow<'static, CStr>, slot: Option<u
 }
 
 /// The program that a command names: its first word, or the user's shell.
-pub fn program(command: Command) -> Cow<'static, CStr> {
+pub fn program(command: CommandLine) -> Cow<'static, CStr> {
     match command {
-        Command::Words(name, _) => Cow::Borrowed(name),
-        Command::Line(_) => {
+        CommandLine::Words(name, _) => Cow::Borrowed(name),
+        CommandLine::Line(_) => {
             match env::var_os("SHELL").and_then(|shell| CString::new(shell.into_vec()).ok()) {
                 Some(shell) if !shell.is_empty() => Cow::Owned(shell),
                 _ => Cow::Borrowed(SHELL),

@@ -19,12 +19,12 @@ use crate::sys;
 /// # Errors
 ///
 /// [`Error::Guardian`]; nothing is left then.
-pub fn post(held: &Held, keeper: Keeper) -> Result<(), Error> {
+pub fn start(held: &Held, keeper: Keeper) -> Result<(), Error> {
     if keeper == Keeper::Command {
         return Ok(());
     }
     let file = held.file();
-    let posted =
+    let started =
         fcntl_setfd(file, FdFlags::CLOEXEC).and_then(|()| sys::start_guardian(file.as_fd()));
-    posted.map_err(|reason| Error::Guardian(file.place(), reason))
+    started.map_err(|reason| Error::Guardian(file.target(), reason))
 }

@@ -9,19 +9,19 @@ use crate::model::error::Error;
 use crate::sys;
 
 /// A bound on the run that can be set: SIGALRM will arrive.
-pub struct Limit(Duration);
+pub struct RuntimeLimit(Duration);
 
-impl Limit {
+impl RuntimeLimit {
     /// Looks whether SIGALRM can reach the command, before anything is done.
     ///
     /// # Errors
     ///
     /// [`Error::MaxRuntime`] where it is ignored or blocked, which the command would inherit.
-    pub fn new(time: Duration) -> Result<Limit, Error> {
+    pub fn new(time: Duration) -> Result<RuntimeLimit, Error> {
         match sys::alarm_state() {
             sys::AlarmState::Ignored => Err(Error::MaxRuntime("SIGALRM is ignored here")),
             sys::AlarmState::Blocked => Err(Error::MaxRuntime("SIGALRM is blocked here")),
-            sys::AlarmState::Rings => Ok(Limit(time)),
+            sys::AlarmState::Rings => Ok(RuntimeLimit(time)),
         }
     }
 

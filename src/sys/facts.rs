@@ -4,7 +4,7 @@
 use std::time::SystemTime;
 
 /// What is to be seen of the locks on one file.
-pub struct Sight {
+pub struct FileLocks {
     /// Whether there is a lock, whoever has it.
     pub state: State,
     /// Processes that certainly have it.

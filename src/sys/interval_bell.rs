@@ -37,7 +37,7 @@ extern "C" fn hear(_: libc::c_int, _: *mut libc::siginfo_t, _: *mut libc::c_void
 }
 
 /// A timer whose signal interrupts a system call. Dropping it puts everything back.
-pub struct Bell {
+pub struct WaitTimer {
     deadline: Instant,
     callers: Option<Alarm>,
     /// The caller had SIGALRM blocked, and it has come: it is to be pending again.
@@ -94,13 +94,13 @@ impl Ours {
     }
 }
 
-impl Bell {
+impl WaitTimer {
     /// Rings after this time, and then every ten milliseconds.
     ///
     /// # Errors
     ///
     /// As setitimer(2).
-    pub fn hang(after: Duration) -> Result<Bell, Errno> {
+    pub fn arm(after: Duration) -> Result<WaitTimer, Errno> {
         // Held back while the timer changes hands, so that a ring of the caller's is not lost.
         let held_back = Mask::block(&[SIGNAL]);
         let (left, interval) = set_timer(Duration::ZERO, Duration::ZERO)?;
@@ -112,19 +112,19 @@ impl Bell {
         drop(held_back);
         let (ours, owed) = Ours::put_on();
         let deadline = now + after.min(LONGEST);
-        let mut bell = Bell {
+        let mut timer = WaitTimer {
             deadline,
             callers,
             owed,
             ours: Some(ours),
         };
-        bell.wind()?;
-        Ok(bell)
+        timer.wind()?;
+        Ok(timer)
     }
 
     /// To be called when a system call was interrupted: if it was the caller's time, or somebody sent
     /// the signal, it does what it would have done without us.
-    pub fn heard(&mut self) {
+    pub fn interrupted(&mut self) {
         let now = Instant::now();
         let is_callers = self
             .callers
@@ -170,7 +170,7 @@ impl Bell {
     }
 }
 
-impl Drop for Bell {
+impl Drop for WaitTimer {
     fn drop(&mut self) {
         // Ours off first, so that no ring of it meets the caller's disposition.
         let _ = set_timer(Duration::ZERO, Duration::ZERO);

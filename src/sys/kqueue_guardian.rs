@@ -17,8 +17,8 @@ use rustix::process::{Pid, WaitOptions, chdir, getpid, setsid, waitpid};
 use rustix::stdio;
 
 use super::mask::Mask;
-use super::signals::{is_pending, take};
-use super::unix::{end, last_error};
+use super::signals::{consume, is_pending};
+use super::unix::{exit_now, last_error};
 
 /// Starts a guardian: a process that has this lock's descriptor and none but that, and ends when
 /// the kernel says that our process, whatever it has become by then, has ended. Returns when the
@@ -43,17 +43,17 @@ pub fn start_guardian(lock: BorrowedFd<'_>) -> Result<(), Errno> {
     let Some(child) = fork()? else {
         let reason = match fork() {
             Ok(None) => stand_guard(lock, ward, &writer),
-            Ok(Some(_)) => end(),
+            Ok(Some(_)) => exit_now(),
             Err(reason) => reason,
         };
         // Only an error comes to here. It is told, and this process ends.
         let _ = io::write(&writer, &reason.raw_os_error().to_ne_bytes());
-        end();
+        exit_now();
     };
     // ECHILD where SIGCHLD is ignored: then it is gone, too.
     let _ = io::retry_on_intr(|| waitpid(Some(child), WaitOptions::empty()));
     if !sigchld_before && is_pending(libc::SIGCHLD) {
-        take(libc::SIGCHLD);
+        consume(libc::SIGCHLD);
     }
     drop(mask);
     drop(writer);
@@ -86,7 +86,7 @@ fn stand_guard(lock: BorrowedFd<'_>, ward: Pid, writer: &OwnedFd) -> Errno {
             )
         } == Ok(1)
         {
-            end();
+            exit_now();
         }
     }
 }

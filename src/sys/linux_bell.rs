@@ -31,7 +31,7 @@ extern "C" fn hear(_: libc::c_int, about: *mut libc::siginfo_t, _: *mut libc::c_
 }
 
 /// A timer whose signal interrupts a system call. Dropping it puts everything back.
-pub struct Bell {
+pub struct WaitTimer {
     timer: libc::timer_t,
     /// Put back in this order: the disposition before the mask, so that a last ring meets our
     /// handler, and then what is owed to the caller.
@@ -40,20 +40,20 @@ pub struct Bell {
     _owed: Owed,
 }
 
-impl Bell {
+impl WaitTimer {
     /// Rings after this time, and then every ten milliseconds.
     ///
     /// # Errors
     ///
     /// As timer_create(2), such as EAGAIN where RLIMIT_SIGPENDING is exhausted.
-    pub fn hang(after: Duration) -> Result<Bell, Errno> {
+    pub fn arm(after: Duration) -> Result<WaitTimer, Errno> {
         let owed = Owed;
         // Known before any handler is set, which may change it (see `linux_mask.rs`).
         let mask = Mask::block(&[]);
         let disposition = Disposition::call(SIGNAL, hear);
         mem::forget(Mask::unblock(&[SIGNAL]));
         let timer = make_timer()?;
-        let bell = Bell {
+        let bell = WaitTimer {
             timer,
             _disposition: disposition,
             _mask: mask,
@@ -70,10 +70,10 @@ impl Bell {
 
     /// To be called when a system call was interrupted. There is nothing to do here: a signal that
     /// is not the bell's has found its own disposition.
-    pub fn heard(&mut self) {}
+    pub fn interrupted(&mut self) {}
 }
 
-impl Drop for Bell {
+impl Drop for WaitTimer {
     fn drop(&mut self) {
         // SAFETY: the timer exists, and is not used again.
         unsafe { libc::timer_delete(self.timer) };

@@ -13,7 +13,7 @@ use rustix::stdio;
 use rustix::thread::set_name;
 
 use super::mask::Mask;
-use super::unix::{end, last_error};
+use super::unix::{exit_now, last_error};
 
 /// How the guardian is called in `/proc/PID/stat`, by which `--status` knows it (at most 15 bytes).
 pub const GUARDIAN: &CStr = c"nonoverlap-lock";
@@ -34,16 +34,16 @@ pub const GUARDIAN: &CStr = c"nonoverlap-lock";
 pub fn start_guardian(lock: BorrowedFd<'_>) -> Result<(), Errno> {
     // Ours before there is a child, so that it cannot be of another process that came to our
     // number.
-    let ward = out_of_the_way(pidfd_open(getpid(), PidfdFlags::empty())?)?;
+    let ward = above_the_streams(pidfd_open(getpid(), PidfdFlags::empty())?)?;
     let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
-    let writer = out_of_the_way(writer)?;
+    let writer = above_the_streams(writer)?;
     // Nobody can end the guardian while it is not yet out of its caller's process group.
     let mask = Mask::block_all();
     if clone()? == 0 {
         let result = stand_guard(lock, &ward, &writer);
         // Only an error comes back. It is told, and the guardian ends.
         let _ = io::write(&writer, &result.raw_os_error().to_ne_bytes());
-        end();
+        exit_now();
     }
     drop(mask);
     drop(writer);
@@ -70,7 +70,7 @@ fn stand_guard(lock: BorrowedFd<'_>, ward: &OwnedFd, writer: &OwnedFd) -> Errno 
     loop {
         let mut ward = [PollFd::from_borrowed_fd(stdio::stdout(), PollFlags::IN)];
         if poll(&mut ward, None) == Ok(1) {
-            end();
+            exit_now();
         }
     }
 }
@@ -96,7 +96,7 @@ fn prepare(lock: BorrowedFd<'_>, ward: &OwnedFd, writer: &OwnedFd) -> Result<(),
 
 /// Moves a descriptor to where the guardian puts nothing in its place: if 0, 1 or 2 was closed, it
 /// lies there.
-fn out_of_the_way(descriptor: OwnedFd) -> Result<OwnedFd, Errno> {
+fn above_the_streams(descriptor: OwnedFd) -> Result<OwnedFd, Errno> {
     io::fcntl_dupfd_cloexec(descriptor, 10)
 }
 

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
-use super::facts::{Sight, State};
+use super::facts::{FileLocks, State};
 use super::mounts::{Inode, Mount, Named, info_of, mount_of, mount_seen_by, mounts_of, name_of};
 use super::process::knows_every_pid;
 
@@ -27,7 +27,7 @@ pub use super::mounts::path_of;
 
 /// Opens a file to look at and for nothing else: no right to read it is needed, a device does not
 /// notice, and a FIFO does not wait.
-pub const LOOK: OFlags = OFlags::PATH;
+pub const INSPECT_FLAGS: OFlags = OFlags::PATH;
 
 /// How often the table is read while it changes and not all descriptors can be looked into. A
 /// reading misses an entry if one before it goes away between two pieces.
@@ -43,8 +43,8 @@ const PIECE: usize = 8192;
 
 /// All locks of the system at about one moment.
 #[derive(Default)]
-pub struct Survey {
-    locks: HashMap<Inode, Seen>,
+pub struct Snapshot {
+    locks: HashMap<Inode, TableEntry>,
     /// Locked files that were deleted, by the path that they had: on which mount, and where to open
     /// them.
     deleted: HashMap<Vec<u8>, Vec<(Mount, PathBuf)>>,
@@ -58,7 +58,7 @@ pub struct Survey {
 
 /// What is known of the locks on the files of one name.
 #[derive(Default)]
-struct Seen {
+struct TableEntry {
     /// Processes with a descriptor that has a lock, and where that is.
     holders: Vec<(u32, PathBuf)>,
     /// Processes that the table says took a lock, which need not be alive.
@@ -67,7 +67,7 @@ struct Seen {
     is_in_table: bool,
 }
 
-impl Seen {
+impl TableEntry {
     /// The processes with a lock on this very file.
     fn holders_of(&self, name: &Named) -> Vec<u32> {
         let mut holders = Vec::new();
@@ -80,46 +80,46 @@ impl Seen {
     }
 }
 
-impl Survey {
+impl Snapshot {
     /// Reads the table, all descriptors that one may look into, and the table again: once, if all
     /// descriptors were seen or the table fits a page or stays as it is; and otherwise again and
     /// again.
-    pub fn take() -> Survey {
-        let mut survey = Survey {
+    pub fn take() -> Snapshot {
+        let mut snapshot = Snapshot {
             mounts: mounts_of(Path::new("/proc/self")),
             blind_spot: blind_spot(),
-            ..Survey::default()
+            ..Snapshot::default()
         };
-        let saw_all = match survey.read_table() {
-            Ok(_) => survey.read_descriptors(),
+        let saw_all = match snapshot.read_table() {
+            Ok(_) => snapshot.read_descriptors(),
             Err(_) => {
-                survey.blind_spot = Some("/proc/locks cannot be read");
-                return survey;
+                snapshot.blind_spot = Some("/proc/locks cannot be read");
+                return snapshot;
             }
         };
         let mut last = Vec::new();
         for _ in 0..READINGS {
-            match survey.read_table() {
+            match snapshot.read_table() {
                 Ok(table) if saw_all || table.len() <= ONE_PIECE || table == last => break,
                 Ok(table) => last = table,
-                Err(_) => survey.blind_spot = Some("/proc/locks cannot be read"),
+                Err(_) => snapshot.blind_spot = Some("/proc/locks cannot be read"),
             }
         }
-        survey
+        snapshot
     }
 
     /// The locks on an open file, of which `writer` says that it has one.
-    pub fn of(&self, file: BorrowedFd<'_>, writer: Option<u32>) -> Sight {
+    pub fn of(&self, file: BorrowedFd<'_>, writer: Option<u32>) -> FileLocks {
         let Some(name) = name_of(file, &self.mounts) else {
             let why = "/proc does not tell the number of its file system";
-            return Sight {
+            return FileLocks {
                 state: State::Unknown(self.blind_spot.unwrap_or(why)),
                 holders: Vec::new(),
                 takers: Vec::new(),
                 waiters: None,
             };
         };
-        let nothing = Seen::default();
+        let nothing = TableEntry::default();
         let seen = self.locks.get(&name.inode).unwrap_or(&nothing);
         let mut holders = seen.holders_of(&name);
         // A survey takes its time, and the lock may have gone from one to another meanwhile.
@@ -130,7 +130,7 @@ impl Survey {
         };
         doubtful.extend(writer.filter(|pid| !holders.contains(pid)));
         if !doubtful.is_empty() {
-            let mut now = Survey::default();
+            let mut now = Snapshot::default();
             for pid in doubtful {
                 now.read_process(pid, &Path::new("/proc").join(pid.to_string()));
             }
@@ -156,7 +156,7 @@ impl Survey {
         };
         let is_counted = seen.waiters == 0 || !name.is_ambiguous;
         let sees_waiters = self.blind_spot.is_none() && !name.keeps_locks_elsewhere && is_counted;
-        Sight {
+        FileLocks {
             state,
             holders,
             takers,
@@ -165,7 +165,7 @@ impl Survey {
     }
 
     /// Whether a lock that the table has may be one of a process that cannot be looked into.
-    fn may_be_of_closed(&self, seen: &Seen) -> bool {
+    fn may_be_of_closed(&self, seen: &TableEntry) -> bool {
         let is_seen = |taker: &u32| seen.holders.iter().any(|(pid, _)| pid == taker);
         let all_seen = !seen.holders.is_empty() && seen.takers.iter().all(is_seen);
         seen.is_in_table && !self.closed.is_empty() && !all_seen

@@ -73,19 +73,19 @@ mod guardian;
 mod loss;
 
 pub use alarm::{AlarmState, alarm_state, ring_alarm};
-pub use bell::Bell;
+pub use bell::WaitTimer;
 pub use clock::local_time;
 pub use entry::Words;
 pub(crate) use entry::entry_point;
-pub use facts::{Sight, State};
+pub use facts::{FileLocks, State};
 pub use guardian::start_guardian;
-pub use locks::{LOOK, Survey, path_of};
+pub use locks::{INSPECT_FLAGS, Snapshot, path_of};
 pub use loss::{TELLS_OF_LOSS, signal_at_end};
 pub use process::{command_line, identity, knows_every_pid, process};
 pub use ranges::{HAVE_RANGES, RangeLock, try_range, wait_range};
 pub use search::{SHELL, find, search_and_execute};
-pub use signals::{unsignalled, with_children};
-pub use unix::{Vectors, callers, double, environment_with, move_up};
+pub use signals::{with_children, without_write_signals};
+pub use unix::{ExecArgs, callers_descriptor, environment_with, move_up, strtod};
 
 #[cfg(not(any(
     target_os = "linux",

@@ -12,23 +12,23 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
-use super::facts::{Sight, State};
+use super::facts::{FileLocks, State};
 use super::process::has_open;
 
 /// Opens a file to look at. A FIFO does not wait, and a terminal does not become ours.
-pub const LOOK: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
+pub const INSPECT_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 
 /// There is nothing to be read for all files at once.
-pub struct Survey;
+pub struct Snapshot;
 
-impl Survey {
+impl Snapshot {
     /// There is nothing to read.
-    pub fn take() -> Survey {
-        Survey
+    pub fn take() -> Snapshot {
+        Snapshot
     }
 
     /// The locks on an open file, of which `writer` says that it has one.
-    pub fn of(&self, file: BorrowedFd<'_>, writer: Option<u32>) -> Sight {
+    pub fn of(&self, file: BorrowedFd<'_>, writer: Option<u32>) -> FileLocks {
         let (state, taker) = match first_lock(file) {
             Some(lock) if lock.l_type == libc::F_UNLCK as libc::c_short => (State::Free, None),
             Some(lock) => (State::Locked, u32::try_from(lock.l_pid).ok()),
@@ -38,7 +38,7 @@ impl Survey {
             ),
         };
         let is_locked = state == State::Locked;
-        Sight {
+        FileLocks {
             state,
             holders: writer
                 .filter(|&pid| is_locked && has_open(pid, file))

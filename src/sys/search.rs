@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use rustix::fs::{self, Access, FileType};
 use rustix::io::Errno;
 
-use super::unix::{self, Vectors};
+use super::unix::{self, ExecArgs};
 
 /// Where a command is looked for if PATH is unset: what confstr(3) gives for _CS_PATH on Linux.
 const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
@@ -17,7 +17,7 @@ const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
 pub const SHELL: &CStr = c"/bin/sh";
 
 /// Executes the program of this name. Returns only the reason why that fails.
-pub fn search_and_execute(program: &CStr, vectors: Vectors<'_>) -> Errno {
+pub fn search_and_execute(program: &CStr, vectors: ExecArgs<'_>) -> Errno {
     let Err(reason) = search(program, |place| {
         Err::<Infallible, _>(execute(place, vectors))
     });
@@ -86,14 +86,14 @@ fn search<T>(
 
 /// Executes one file, and if the kernel does not know what it is, has the shell read it as a
 /// script.
-fn execute(place: &CStr, vectors: Vectors<'_>) -> Errno {
+fn execute(place: &CStr, vectors: ExecArgs<'_>) -> Errno {
     match unix::execute(place, vectors) {
         Errno::NOEXEC => execute_by_shell(place, vectors),
         other => other,
     }
 }
 
-fn execute_by_shell(place: &CStr, vectors: Vectors<'_>) -> Errno {
+fn execute_by_shell(place: &CStr, vectors: ExecArgs<'_>) -> Errno {
     let mut of_shell = vec![SHELL.as_ptr()];
     // Found through an empty element of PATH, a name can begin with a dash or a plus, and is not to be an
     // option of the shell.
@@ -104,7 +104,7 @@ fn execute_by_shell(place: &CStr, vectors: Vectors<'_>) -> Errno {
     of_shell.extend(vectors.arguments.iter().skip(1));
     unix::execute(
         SHELL,
-        Vectors {
+        ExecArgs {
             arguments: &of_shell,
             ..vectors
         },

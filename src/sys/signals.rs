@@ -18,7 +18,7 @@ const OF_WRITING: [c_int; 2] = [libc::SIGPIPE, libc::SIGXFSZ];
 /// No disposition is touched. The two signals are blocked, and the one that `write` brings with its
 /// error is taken away before the old mask is put back, so the command finds no signal, no mask and
 /// no disposition changed.
-pub fn unsignalled<T>(write: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+pub fn without_write_signals<T>(write: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     let _mask = Mask::block(&OF_WRITING);
     let pending_before = OF_WRITING.map(is_pending);
     let result = write();
@@ -32,7 +32,7 @@ pub fn unsignalled<T>(write: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         // Looked at before it is waited for: where the signal is ignored, some kernels drop it
         // although it is blocked, and sigwait(3) would wait for ever.
         if error == Some(brings) && is_pending(signal) {
-            take(signal);
+            consume(signal);
             // The thread had one already, and there is no second of the same.
             if was_pending && !is_pending(signal) {
                 send_to_thread(signal);
@@ -88,7 +88,7 @@ pub fn with_children<T>(run: impl FnOnce() -> T) -> T {
     let result = run();
     // Where the caller blocks it, the signal of that program's end would wait for the command.
     if !was_pending && is_pending(libc::SIGCHLD) {
-        take(libc::SIGCHLD);
+        consume(libc::SIGCHLD);
     }
     drop(default);
     // To set a disposition by which a signal is ignored drops one that is pending (sigaction(2)).
@@ -138,7 +138,7 @@ fn send_to_thread(signal: c_int) {
 
 /// Takes a pending and blocked signal away. One that was sent to this thread goes before one that was
 /// sent to the process (Linux, dequeue_signal).
-pub fn take(signal: c_int) {
+pub fn consume(signal: c_int) {
     let mut taken = 0;
     // SAFETY: the set is valid and `taken` is an int to write to; the signal is pending, so this
     // returns at once.

@@ -20,17 +20,17 @@ pub fn last_error() -> Errno {
 /// The number that a text is, as strtod(3) reads it, which is how util-linux's flock reads a time:
 /// blanks before it, fractions, exponents, `0x`, `inf` and `nan`. Nothing if that is not all of it.
 #[cfg(not(miri))]
-pub fn double(text: &CStr) -> Option<f64> {
-    let mut end = ptr::null_mut();
-    // SAFETY: the text ends with a NUL, and `end` is a place for a pointer into it.
-    let number = unsafe { libc::strtod(text.as_ptr(), &raw mut end) };
-    let rest = end.addr().wrapping_sub(text.as_ptr().addr());
+pub fn strtod(text: &CStr) -> Option<f64> {
+    let mut exit_now = ptr::null_mut();
+    // SAFETY: the text ends with a NUL, and `exit_now` is a place for a pointer into it.
+    let number = unsafe { libc::strtod(text.as_ptr(), &raw mut exit_now) };
+    let rest = exit_now.addr().wrapping_sub(text.as_ptr().addr());
     (!text.is_empty() && rest == text.count_bytes()).then_some(number)
 }
 
 /// Miri has no strtod(3).
 #[cfg(miri)]
-pub fn double(text: &CStr) -> Option<f64> {
+pub fn strtod(text: &CStr) -> Option<f64> {
     text.to_str().ok()?.parse().ok()
 }
 
@@ -98,7 +98,7 @@ pub fn environment_with(variable: &CStr) -> Vec<*const c_char> {
 
 /// What a program is started with: pointers to C strings, the last of them null.
 #[derive(Clone, Copy)]
-pub struct Vectors<'a> {
+pub struct ExecArgs<'a> {
     /// Its name, and its arguments.
     pub arguments: &'a [*const c_char],
     /// Its environment, if it is not the one of this process, byte for byte.
@@ -106,7 +106,7 @@ pub struct Vectors<'a> {
 }
 
 /// execve(2): this process becomes the program at `path`. Returns only the error.
-pub fn execute(path: &CStr, vectors: Vectors<'_>) -> Errno {
+pub fn execute(path: &CStr, vectors: ExecArgs<'_>) -> Errno {
     // SAFETY: reading a pointer that the C library set before `main` and that nothing here changes.
     let inherited = unsafe { environ };
     let ends = |list: &[*const c_char]| list.last().is_some_and(|last| last.is_null());
@@ -126,7 +126,7 @@ pub fn execute(path: &CStr, vectors: Vectors<'_>) -> Errno {
 /// # Errors
 ///
 /// EBADF where it is not open.
-pub fn callers(number: RawFd) -> Result<BorrowedFd<'static>, Errno> {
+pub fn callers_descriptor(number: RawFd) -> Result<BorrowedFd<'static>, Errno> {
     // SAFETY: F_GETFD touches no memory of ours, and says EBADF for any number that is not open.
     if unsafe { libc::fcntl(number, libc::F_GETFD) } < 0 {
         return Err(last_error());
@@ -137,7 +137,7 @@ pub fn callers(number: RawFd) -> Result<BorrowedFd<'static>, Errno> {
 }
 
 /// Ends this process at once, with nothing flushed and nobody told: the end of a guardian.
-pub fn end() -> ! {
+pub fn exit_now() -> ! {
     // SAFETY: _exit(2) touches no memory.
     unsafe { libc::_exit(0) }
 }

@@ -4,12 +4,12 @@ use std::ptr;
 use super::dice::Dice;
 use super::{bytes, many_times};
 use crate::cli::{self, help};
-use crate::model::command::Command;
+use crate::model::command::CommandLine;
 use crate::model::dialect::Dialect;
 use crate::model::error::Error;
-use crate::model::lock::Api;
+use crate::model::lock::LockApi;
 use crate::model::request::{Install, Page, Request};
-use crate::model::target::Place;
+use crate::model::target::LockTarget;
 use crate::sys::Words;
 
 /// What stands behind options and as words, as it is or with something behind it.
@@ -98,26 +98,28 @@ fn check(request: Request, line: &[CString]) {
     match request {
         Request::Run(run) | Request::Install(Install { run, .. }) => {
             // What is executed stands right behind what is locked.
-            if let (Place::File(path) | Place::Remote(path), Command::Words(_, words)) =
-                (run.place, run.command)
+            if let (
+                LockTarget::File(path) | LockTarget::Remote(path),
+                CommandLine::Words(_, words),
+            ) = (run.target, run.command)
             {
                 let place = line.len() - words.count() - 1;
                 assert!(ptr::eq(path.as_ptr(), line[place].as_ptr()), "{line:?}");
                 assert!(are_options(&line[1..place]), "{line:?}");
             }
             match run.command {
-                Command::Line(text) => assert!(is_of_line(text), "{line:?}"),
-                Command::Words(name, words) => {
+                CommandLine::Line(text) => assert!(is_of_line(text), "{line:?}"),
+                CommandLine::Words(name, words) => {
                     let tail = &line[line.len() - words.count()..];
                     assert!(ptr::eq(name.as_ptr(), tail[0].as_ptr()), "{line:?}");
                     assert!(words.iter().eq(tail.iter().map(CString::as_c_str)));
                 }
             }
             assert!(run.slots.is_none_or(|slots| (1..=999).contains(&slots)));
-            let is_flock = run.terms.api == Api::Flock;
-            assert!(is_flock || !run.terms.recorded, "{line:?}");
-            let is_remote = matches!(run.place, Place::Remote(_));
-            let is_for_a_file = run.slots.is_some() || !is_flock || run.manner.alarm.is_some();
+            let is_flock = run.options.api == LockApi::Flock;
+            assert!(is_flock || !run.options.writes_record, "{line:?}");
+            let is_remote = matches!(run.target, LockTarget::Remote(_));
+            let is_for_a_file = run.slots.is_some() || !is_flock || run.reporting.alarm.is_some();
             assert!(!(is_remote && is_for_a_file), "{line:?}");
             assert!(is_remote || run.hold_at_least.is_none(), "{line:?}");
         }
@@ -125,7 +127,7 @@ fn check(request: Request, line: &[CString]) {
             assert!(asked.paths.count() > 0, "{line:?}");
             assert!((1..=999).contains(&asked.slots), "{line:?}");
         }
-        Request::Uninstall(Place::File(word) | Place::Remote(word), _) => {
+        Request::Uninstall(LockTarget::File(word) | LockTarget::Remote(word), _) => {
             assert!(is_of_line(word), "{line:?}");
         }
         Request::Uninstall(..) => panic!("{line:?}"),

@@ -6,20 +6,20 @@ use super::dialect::Dialect;
 
 /// How this run speaks.
 #[derive(Clone, Copy)]
-pub struct Manner {
+pub struct Reporting {
     /// As which tool.
     pub dialect: Dialect,
     /// How much.
-    pub voice: Voice,
+    pub verbosity: Verbosity,
     /// The exit status if the lock is taken.
-    pub conflict: u8,
+    pub conflict_status: u8,
     /// For how long the lock may be held before a conflict is told in any case.
     pub alarm: Option<Duration>,
 }
 
 /// How much to say.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Voice {
+pub enum Verbosity {
     /// Errors and alarms only.
     Quiet,
     /// Errors, and a conflict where a person looks.
