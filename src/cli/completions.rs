@@ -43,6 +43,7 @@ pub fn completions(shell: Shell) -> String {
     })
 }
 
+/// The options that stand before LOCKFILE: all but -c.
 fn before_lock_file() -> impl Iterator<Item = &'static Flag> {
     FLAGS.iter().filter(|flag| !is_behind(flag))
 }
@@ -52,10 +53,12 @@ fn is_behind(flag: &Flag) -> bool {
     flag.option == Opt::Command
 }
 
+/// All names of these options, with their dashes.
 fn all_names(flags: &[&Flag]) -> Vec<String> {
     flags.iter().flat_map(|flag| flag.names(OURS)).collect()
 }
 
+/// The one-letter names of these options, in a word.
 fn letters(flags: &[&Flag]) -> String {
     flags.iter().flat_map(|flag| flag.short(OURS)).collect()
 }
@@ -109,8 +112,11 @@ fn for_fish(flag: &Flag) -> String {
     format!("complete {target} {names}{argument} -d '{text}'")
 }
 
+/// Completions are for the name nonoverlap alone.
 const OURS: Dialect = Dialect::Nonoverlap;
 
+/// What `--completions` takes.
 const SHELLS: &str = "bash zsh fish";
 
+/// What `--on-lost` takes.
 const WHATS: &str = "term kill ignore";

@@ -18,26 +18,32 @@ pub fn text(page: Page) -> String {
     }
 }
 
+/// The version of the package.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// The usage of a lock on a server, which flock does not have.
 const SERVERS: &str = "       nonoverlap [options] SCHEME://TARGET COMMAND [ARG...]\n";
 
+/// The usage of the other options that flock does not have.
 const MORE: &str = "       \
 nonoverlap --status [--json] LOCKFILE...
        nonoverlap --install SCHEDULE [options] LOCKFILE COMMAND [ARG...]
        nonoverlap --uninstall LOCKFILE
 ";
 
+/// What it does, in a sentence or two.
 const WHAT: &str = "\
 Runs COMMAND under a lock on LOCKFILE, or refuses at once if the lock is taken.
 The lock is free when COMMAND and the children that inherited it have ended.
 ";
 
+/// The same, under the name flock.
 const WHAT_AS_FLOCK: &str = "\
 This is nonoverlap under the name flock: it waits for the lock, and has flock's
 options and exit statuses.
 ";
 
+/// The page of `--help`.
 fn usage(dialect: Dialect) -> String {
     let name = dialect.name();
     let (servers, more, what) = match dialect {

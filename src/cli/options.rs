@@ -130,6 +130,7 @@ pub const FLAGS: &[Flag] = &[
     flag(Opt::Completions, &[], &["completions"], Some("SHELL"), InFlock::No, "show the completions for bash, zsh or fish"),
 ];
 
+/// A row of the table.
 const fn flag(
     option: Opt,
     short: &'static [char],

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use lexopt::{Arg, Parser};
 
-use super::options::{self as flags, Opt};
+use super::options::{self, Opt};
 use super::raw::RawOptions;
 use super::request::asks_for_shell;
 use crate::model::dialect::Dialect;
@@ -18,7 +18,6 @@ use crate::sys::Words;
 /// # Errors
 ///
 /// [`Error::Usage`], which says what is wrong with which word.
-#[inline(never)] // What it had on the stack is used again for the next step, still in the cache.
 pub fn read(words: Words, dialect: Dialect) -> Result<Request, Error> {
     if words.count() < 2 {
         return Err(usage("no lock file given; see --help"));
@@ -31,41 +30,10 @@ pub fn read(words: Words, dialect: Dialect) -> Result<Request, Error> {
 
     let mut raw = RawOptions::default();
     let first = loop {
-        let Some(argument) = parser.next().map_err(usage)? else {
-            break reach;
-        };
-        let is_long = matches!(argument, Arg::Long(_));
-        let known = match argument {
-            Arg::Value(_) => break reach - left(&mut parser)? - 1,
-            Arg::Short(letter) => flags::by_short(letter, dialect),
-            Arg::Long(name) => flags::by_long(name, dialect),
-        };
-        let Some(option) = known else {
-            return Err(usage(argument.unexpected()));
-        };
-        // A page is shown at once, so nothing else would look at a value behind `=`.
-        if is_long && matches!(option, Opt::Help | Opt::Version) {
-            if let Some(value) = parser.optional_value() {
-                let option = flags::name(option);
-                return Err(usage(lexopt::Error::UnexpectedValue { option, value }));
-            }
-        }
-        match option {
-            Opt::Help => return Ok(Request::Show(Page::Help(dialect))),
-            Opt::Version => return Ok(Request::Show(Page::Version(dialect))),
-            Opt::Completions => {
-                let shell = shell(&parser.value().map_err(usage)?)?;
-                return Ok(Request::Show(Page::Completions(shell)));
-            }
-            // Behind `--fd FD` it stands where the command would.
-            Opt::Command if raw.names_descriptor() => {
-                let index = reach - left(&mut parser)? - 1;
-                if given.get(index).is_some_and(asks_for_shell) {
-                    break index;
-                }
-                return Err(usage("-c goes on its own"));
-            }
-            other => raw.take(other, &mut parser)?,
+        match next_option(&mut raw, &mut parser, given, reach, dialect)? {
+            Next::Option => {}
+            Next::Word(index) => break index,
+            Next::Page(page) => return Ok(Request::Show(page)),
         }
     };
     let (schedule, apply) = (raw.schedule(), raw.apply());
@@ -74,7 +42,7 @@ pub fn read(words: Words, dialect: Dialect) -> Result<Request, Error> {
         (Some(schedule), Request::Run(run), Some(program)) => Ok(Request::Install(Install {
             schedule,
             program,
-            options: options(given, first)?,
+            options: given_again(given, first)?,
             run,
             apply,
         })),
@@ -82,40 +50,98 @@ pub fn read(words: Words, dialect: Dialect) -> Result<Request, Error> {
     }
 }
 
+/// What comes next on the command line.
+enum Next {
+    /// An option, which has been noted.
+    Option,
+    /// The first word that is no option, by its index.
+    Word(usize),
+    /// A page that was asked for, whatever else there is.
+    Page(Page),
+}
+
+/// Reads one option and its argument, of the first `reach` words.
+fn next_option(
+    raw: &mut RawOptions,
+    parser: &mut Parser,
+    given: Words,
+    reach: usize,
+    dialect: Dialect,
+) -> Result<Next, Error> {
+    let Some(argument) = parser.next().map_err(usage)? else {
+        return Ok(Next::Word(reach));
+    };
+    let is_long = matches!(argument, Arg::Long(_));
+    let known = match argument {
+        Arg::Value(_) => return Ok(Next::Word(reach - left(parser)? - 1)),
+        Arg::Short(letter) => options::by_short(letter, dialect),
+        Arg::Long(name) => options::by_long(name, dialect),
+    };
+    let Some(option) = known else {
+        return Err(usage(argument.unexpected()));
+    };
+    // A page is shown at once, so nothing else would look at a value behind `=`.
+    if is_long && matches!(option, Opt::Help | Opt::Version) {
+        if let Some(value) = parser.optional_value() {
+            let option = options::name(option);
+            return Err(usage(lexopt::Error::UnexpectedValue { option, value }));
+        }
+    }
+    match option {
+        Opt::Help => return Ok(Next::Page(Page::Help(dialect))),
+        Opt::Version => return Ok(Next::Page(Page::Version(dialect))),
+        Opt::Completions => {
+            let shell = shell(&parser.value().map_err(usage)?)?;
+            return Ok(Next::Page(Page::Completions(shell)));
+        }
+        // Behind `--fd FD` it stands where the command would.
+        Opt::Command if raw.names_descriptor() => {
+            let index = reach - left(parser)? - 1;
+            return match given.get(index).is_some_and(asks_for_shell) {
+                true => Ok(Next::Word(index)),
+                false => Err(usage("-c goes on its own")),
+            };
+        }
+        other => raw.take(other, parser)?,
+    }
+    Ok(Next::Option)
+}
+
 /// The first so many words once more, as the options of a run that cron will start. They have been
 /// read before, so nothing of this fails.
-fn options(given: Words, count: usize) -> Result<Vec<GivenOption>, Error> {
+fn given_again(given: Words, count: usize) -> Result<Vec<GivenOption>, Error> {
     let mut parser = Parser::from_args(given.iter().take(count).map(to_os_string));
     parser.set_short_equals(false);
-    let mut options = Vec::new();
+    let mut again = Vec::new();
     while let Some(argument) = parser.next().map_err(usage)? {
         let (known, name) = match argument {
             Arg::Value(_) => break,
             Arg::Short(letter) => (
-                flags::by_short(letter, Dialect::Nonoverlap),
+                options::by_short(letter, Dialect::Nonoverlap),
                 format!("-{letter}"),
             ),
             Arg::Long(name) => (
-                flags::by_long(name, Dialect::Nonoverlap),
+                options::by_long(name, Dialect::Nonoverlap),
                 format!("--{name}"),
             ),
         };
         let Some(option) = known else {
             return Err(usage(argument.unexpected()));
         };
-        let value = flags::takes_argument(option).then(|| parser.value());
+        let value = options::takes_argument(option).then(|| parser.value());
         let value = value.transpose().map_err(usage)?;
         if !matches!(option, Opt::Install | Opt::DryRun) {
             let value = value.map(|value| match option {
                 Opt::Log => Value::Path(value),
                 _ => Value::Word(value),
             });
-            options.push(GivenOption { name, value });
+            again.push(GivenOption { name, value });
         }
     }
-    Ok(options)
+    Ok(again)
 }
 
+/// SHELL of `--completions`.
 fn shell(name: &OsStr) -> Result<Shell, Error> {
     match name.as_bytes() {
         b"bash" => Ok(Shell::Bash),
@@ -150,6 +176,7 @@ fn left(parser: &mut Parser) -> Result<usize, Error> {
     Ok(parser.raw_args().map_err(usage)?.as_slice().len())
 }
 
+/// A word of argv as lexopt takes it.
 fn to_os_string(word: &CStr) -> OsString {
     OsStr::from_bytes(word.to_bytes()).to_os_string()
 }

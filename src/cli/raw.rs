@@ -19,42 +19,67 @@ use crate::text::escape::Escaped;
 /// The options, as they were given; of those that exclude each other the last one.
 #[derive(Default)]
 pub struct RawOptions {
+    /// `-n`.
     pub nonblock: bool,
-    /// The inner nothing is a wait without an end.
+    /// `-w`; `Some(None)` waits for ever.
     pub wait: Option<Option<Duration>>,
+    /// `-b`.
     pub block: bool,
+    /// `-s`, `-x`, `-e`, `-u`.
     pub operation: Operation,
+    /// `-E`.
     pub conflict: Option<u8>,
+    /// `-o`.
     pub close: bool,
+    /// `-F`.
     pub no_fork: bool,
+    /// `--fd`.
     pub descriptor: Option<RawFd>,
-    pub records: bool,
+    /// `--fcntl`, or what implies it.
+    pub fcntl: bool,
+    /// `--start`, in bytes.
     pub start: i64,
+    /// `--length`, in bytes; 0 is to the end.
     pub length: i64,
+    /// `-j`.
     pub slots: Option<u16>,
+    /// `--max-runtime`.
     pub max_runtime: Option<Duration>,
+    /// `-l`.
     pub log: Option<OsString>,
+    /// `--on-lost`.
     pub on_lost: Option<OnLost>,
+    /// `--hold-at-least`.
     pub hold_at_least: Option<Duration>,
+    /// `-a`.
     pub alarm: Option<Duration>,
+    /// `--status`.
     pub status: bool,
+    /// `--json`.
     pub json: bool,
+    /// `--install`, with the schedule.
     pub install: Option<Vec<u8>>,
+    /// `--uninstall`.
     pub uninstall: bool,
+    /// `--dry-run`.
     pub dry_run: bool,
+    /// `-v` or `-q`.
     pub verbosity: Option<Verbosity>,
-    /// One that does not go together with `--status`.
+    /// The last option given that `--status` does not allow.
     pub not_for_status: Option<Opt>,
-    /// One that does not go together with `--uninstall`.
+    /// The last option given that `--uninstall` does not allow.
     pub not_for_uninstall: Option<Opt>,
 }
 
 /// What -s, -x and -u choose; the last one wins.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub enum Operation {
+    /// Lock it for one.
     #[default]
     Exclusive,
+    /// Lock it for many.
     Shared,
+    /// Drop the lock.
     Unlock,
 }
 
@@ -78,7 +103,7 @@ impl RawOptions {
             Opt::NoFork => self.no_fork = true,
             Opt::Command => return Err(usage("-c goes right after the lock file, or after --fd")),
             Opt::Descriptor => self.descriptor = Some(values::descriptor(&value()?)?),
-            Opt::Fcntl => self.records = true,
+            Opt::Fcntl => self.fcntl = true,
             Opt::Start => self.start = values::bytes(&value()?)?,
             Opt::Length => self.length = values::bytes(&value()?)?,
             Opt::Slots => self.slots = Some(values::slots(&value()?)?),
@@ -96,7 +121,7 @@ impl RawOptions {
             Opt::Quiet => self.verbosity = Some(Verbosity::Quiet),
             Opt::Help | Opt::Version | Opt::Completions => {}
         }
-        self.records |= matches!(option, Opt::Start | Opt::Length);
+        self.fcntl |= matches!(option, Opt::Start | Opt::Length);
         if !matches!(
             option,
             Opt::Status | Opt::Json | Opt::Log | Opt::Slots | Opt::Quiet
@@ -129,6 +154,7 @@ impl RawOptions {
     }
 }
 
+/// WHAT of `--on-lost`.
 fn on_lost(value: &OsStr) -> Result<OnLost, Error> {
     match value.as_bytes() {
         b"term" => Ok(OnLost::Term),

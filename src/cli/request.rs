@@ -30,28 +30,15 @@ impl RawOptions {
         if self.uninstall {
             return self.uninstall_request(rest);
         }
-        let is_ours = dialect == Dialect::Nonoverlap;
-        let (target, words) = match (self.descriptor, rest.get(0)) {
-            (Some(number), _) => (LockTarget::Descriptor(number), rest),
-            (None, Some(word)) if is_ours => (LockTarget::of(word), rest.from(1)),
-            (None, Some(path)) => (LockTarget::File(path), rest.from(1)),
-            (None, None) => return Err(usage("no lock file given; see --help")),
+        let (target, words) = match (self.descriptor, rest.get(0), dialect) {
+            (Some(number), _, _) => (LockTarget::Descriptor(number), rest),
+            (None, Some(word), Dialect::Nonoverlap) => (LockTarget::of(word), rest.from(1)),
+            (None, Some(path), Dialect::Flock) => (LockTarget::File(path), rest.from(1)),
+            (None, None, _) => return Err(usage("no lock file given; see --help")),
         };
         let command = command(words)?;
         self.check(target, command)?;
-        let reporting = Reporting {
-            dialect,
-            verbosity: self.verbosity.unwrap_or(Verbosity::Normal),
-            conflict_status: self.conflict.unwrap_or(1),
-            alarm: self.alarm,
-        };
-        let api = match self.records {
-            true => LockApi::Fcntl {
-                start: self.start,
-                length: self.length,
-            },
-            false => LockApi::Flock,
-        };
+        let (api, reporting) = (self.api(), self.reporting(dialect));
         let mode = match self.operation {
             Operation::Exclusive => LockMode::Exclusive,
             Operation::Shared => LockMode::Shared,
@@ -59,24 +46,23 @@ impl RawOptions {
                 return Ok(Request::Unlock(lone_descriptor(target)?, api, reporting));
             }
         };
-        let is_run = mode == LockMode::Exclusive
-            && api == LockApi::Flock
-            && matches!(target, LockTarget::File(_));
-        let wait = self.wait(dialect);
+        let is_file = matches!(target, LockTarget::File(_));
+        let is_ours = dialect == Dialect::Nonoverlap;
         let options = LockOptions {
             mode,
             api,
-            wait,
-            writes_record: is_ours && is_run,
+            wait: self.wait(dialect),
+            writes_record: is_ours
+                && is_file
+                && (mode, api) == (LockMode::Exclusive, LockApi::Flock),
             checks_deleted: is_ours,
         };
         let Some(command) = command else {
             return Ok(Request::Lock(lone_descriptor(target)?, options, reporting));
         };
-        let keeper = if self.close {
-            Keeper::Guardian
-        } else {
-            Keeper::Command
+        let keeper = match self.close {
+            true => Keeper::Guardian,
+            false => Keeper::Command,
         };
         let (slots, max_runtime, log) = (self.slots, self.max_runtime, self.log);
         Ok(Request::Run(Run {
@@ -93,6 +79,28 @@ impl RawOptions {
         }))
     }
 
+    /// How the run speaks.
+    fn reporting(&self, dialect: Dialect) -> Reporting {
+        Reporting {
+            dialect,
+            verbosity: self.verbosity.unwrap_or(Verbosity::Normal),
+            conflict_status: self.conflict.unwrap_or(1),
+            alarm: self.alarm,
+        }
+    }
+
+    /// By which system call it locks.
+    fn api(&self) -> LockApi {
+        match self.fcntl {
+            true => LockApi::Fcntl {
+                start: self.start,
+                length: self.length,
+            },
+            false => LockApi::Flock,
+        }
+    }
+
+    /// What it does if the lock is taken: -n beats -w, and flock waits by itself.
     fn wait(&self, dialect: Dialect) -> Wait {
         match (self.nonblock, self.wait, self.block, dialect) {
             (true, ..) | (_, Some(Some(Duration::ZERO)), ..) => Wait::No,
@@ -102,6 +110,7 @@ impl RawOptions {
         }
     }
 
+    /// What `--status` is asked.
     fn status_request(self, paths: Words) -> Result<Request, Error> {
         if let Some(option) = self.not_for_status {
             return Err(usage(format_args!(
@@ -120,8 +129,8 @@ impl RawOptions {
             (_, true) => Format::Json,
             (_, false) => Format::Text,
         };
-        let mut places = paths.iter().map(LockTarget::of);
-        if self.slots.is_some() && places.any(|target| matches!(target, LockTarget::Remote(_))) {
+        let mut targets = paths.iter().map(LockTarget::of);
+        if self.slots.is_some() && targets.any(|target| matches!(target, LockTarget::Remote(_))) {
             return Err(usage("--slots takes a lock file, not a lock on a server"));
         }
         Ok(Request::Status(Status {
@@ -132,6 +141,7 @@ impl RawOptions {
         }))
     }
 
+    /// What `--uninstall` is to take out.
     fn uninstall_request(self, rest: Words) -> Result<Request, Error> {
         if let Some(option) = self.not_for_uninstall {
             return Err(usage(format_args!(

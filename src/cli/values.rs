@@ -76,6 +76,7 @@ pub fn bytes(value: &OsStr) -> Result<i64, Error> {
     )
 }
 
+/// A value that `read` can read, or the error that begins with `rule`.
 fn parsed<T>(value: &OsStr, read: impl Fn(&str) -> Option<T>, rule: &str) -> Result<T, Error> {
     let number = value.to_str().and_then(|text| read(text.trim_start()));
     number.ok_or_else(|| Error::Usage(format!("{rule} '{}'", Escaped(value.as_bytes()))))
@@ -95,6 +96,7 @@ pub fn duration(value: &OsStr) -> Result<Duration, Error> {
     })
 }
 
+/// A DURATION, if the text is one.
 fn parse(text: &str) -> Option<Duration> {
     let (number, unit) = match text.char_indices().next_back()? {
         (_, '0'..='9') => (text, 1),
@@ -108,6 +110,7 @@ fn parse(text: &str) -> Option<Duration> {
     seconds.checked_mul(unit).map(Duration::from_secs)
 }
 
+/// A number of bytes, if the text is one.
 fn size(text: &str) -> Option<i64> {
     let text = text.strip_prefix('+').unwrap_or(text);
     let (radix, text) = match text.strip_prefix("0x").or(text.strip_prefix("0X")) {
@@ -164,11 +167,13 @@ fn shift(divisor: &mut i128, number: &mut i128, most: i128) {
     }
 }
 
+/// The digits at the start of a text, and the rest.
 fn split_digits(text: &str, radix: u32) -> Option<(&str, &str)> {
     let end = text.find(|letter: char| !letter.is_digit(radix));
     text.split_at_checked(end.unwrap_or(text.len()))
 }
 
+/// How many bytes a suffix stands for.
 fn unit(suffix: &str) -> Option<i128> {
     let Some(letter) = suffix.chars().next() else {
         return Some(1);

@@ -66,118 +66,76 @@ pub fn usage(what: impl ToString) -> Error {
 
 impl Display for Error {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = |path: &OsString| Escaped(path.as_bytes()).to_string();
         match self {
             Error::Usage(what) => write!(out, "{}", Escaped(what.as_bytes())),
-            Error::Open(target, reason) => {
-                write!(out, "cannot open lock file {target}: {}", Reason(*reason))
-            }
-            Error::Create(path, reason) => write!(
-                out,
-                "cannot make lock file {}: {}",
-                shown(path),
-                Reason(*reason)
-            ),
+            Error::Open(target, reason) => cannot(out, "open lock file", target, reason),
+            Error::Create(path, reason) => cannot(out, "create lock file", &shown(path), reason),
             Error::DanglingLink(path) => {
+                let path = shown(path);
                 write!(
                     out,
-                    "cannot make lock file {}: it is a symbolic link to nothing",
-                    shown(path)
+                    "cannot create lock file {path}: it is a symbolic link to nothing"
                 )
             }
             Error::Descriptor(target, reason) => {
-                write!(
-                    out,
-                    "cannot keep lock file {target} on a descriptor from 10 up: {}",
-                    Reason(*reason)
-                )
+                let why = format!("{target} on a descriptor from 10 up");
+                cannot(out, "keep lock file", &why, reason)
             }
-            Error::Lock(target, reason) => write!(out, "cannot lock {target}: {}", Reason(*reason)),
+            Error::Lock(target, reason) => cannot(out, "lock", target, reason),
             Error::Replaced(target) => {
                 write!(
                     out,
                     "cannot lock {target}: it is replaced by another file again and again"
                 )
             }
-            Error::Timer(target, reason) => {
-                write!(
-                    out,
-                    "cannot set a timer to wait for {target}: {}",
-                    Reason(*reason)
-                )
-            }
+            Error::Timer(target, reason) => cannot(out, "set a timer to wait for", target, reason),
             Error::Guardian(target, reason) => {
-                write!(
-                    out,
-                    "cannot post a guardian over {target}: {}",
-                    Reason(*reason)
-                )
+                cannot(out, "start the guardian process for", target, reason)
             }
             Error::NoHelper(target, helper, reason) => {
                 let helper = Escaped(helper.as_bytes());
-                write!(
-                    out,
-                    "cannot lock {target}: cannot run {helper}: {}",
-                    Reason(*reason)
-                )
+                let what = format!("{target}: cannot run {helper}");
+                cannot(out, "lock", &what, reason)
             }
             Error::Helper(target, _, why) => write!(out, "cannot lock {target}: {}", Escaped(why)),
             Error::MaxRuntime(reason) => write!(out, "cannot set --max-runtime: {reason}"),
-            Error::Log(path, reason) => {
-                write!(
-                    out,
-                    "cannot open log {}: {}",
-                    Escaped(path.as_bytes()),
-                    Reason(*reason)
-                )
-            }
+            Error::Log(log, reason) => cannot(out, "open log", &path(log), reason),
             Error::RedirectOutput(reason) => {
-                write!(
-                    out,
-                    "cannot send the command's output to the log: {}",
-                    Reason(*reason)
-                )
+                cannot(out, "send the command's output to", &"the log", reason)
             }
-            Error::Execute(name, reason) => {
-                write!(out, "cannot execute {}: {}", shown(name), Reason(*reason))
-            }
-            Error::LogFolder(path, reason) => {
-                write!(
-                    out,
-                    "cannot make the folder of log {}: {}",
-                    Escaped(path.as_bytes()),
-                    Reason(*reason)
-                )
+            Error::Execute(name, reason) => cannot(out, "execute", &shown(name), reason),
+            Error::LogFolder(log, reason) => {
+                cannot(out, "create the folder of log", &path(log), reason)
             }
             Error::WorkingDirectory(reason) => {
-                write!(
-                    out,
-                    "cannot tell the working directory: {}",
-                    Reason(*reason)
-                )
+                cannot(out, "tell", &"the working directory", reason)
             }
-            Error::NoCrontab(reason) => write!(out, "cannot run crontab: {}", Reason(*reason)),
+            Error::NoCrontab(reason) => cannot(out, "run", &"crontab", reason),
             Error::Crontab(verb, said) => {
                 write!(out, "cannot {verb} the crontab: {}", Escaped(said))
             }
-            Error::NoEntry(path) => {
-                let path = Escaped(path.as_bytes());
-                write!(out, "no entry for {path} in the crontab")
+            Error::NoEntry(lock) => write!(out, "no entry for {} in the crontab", path(lock)),
+            Error::TemporaryFile(folder, reason) => {
+                let what = format!("{} for crontab", path(folder));
+                cannot(out, "create a file in", &what, reason)
             }
-            Error::TemporaryFile(path, reason) => {
-                write!(
-                    out,
-                    "cannot make a file in {} for crontab: {}",
-                    Escaped(path.as_bytes()),
-                    Reason(*reason)
-                )
-            }
-            Error::Print(reason) => {
-                write!(out, "cannot write to standard output: {}", Reason(*reason))
-            }
+            Error::Print(reason) => cannot(out, "write to", &"standard output", reason),
         }
     }
 }
 
+/// `cannot VERB OBJECT: reason`, the form of every error of the system's.
+fn cannot(
+    out: &mut fmt::Formatter<'_>,
+    verb: &str,
+    object: &dyn Display,
+    reason: &Errno,
+) -> fmt::Result {
+    write!(out, "cannot {verb} {object}: {}", Reason(*reason))
+}
+
+/// A path of argv's, made safe to show.
 fn shown(bytes: &CStr) -> Escaped<'_> {
     Escaped(bytes.to_bytes())
 }

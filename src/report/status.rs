@@ -22,12 +22,13 @@ use crate::text::time::Moment;
 /// Exit statuses of `--status` (LSB's for init scripts: 3 is "not running", 4 "unknown").
 const HELD: u8 = 0;
 
+/// Nobody holds any of them.
 const FREE: u8 = 3;
 
+/// Of one of them at least that cannot be told.
 const CANNOT_TELL: u8 = 4;
 
 /// The answer about these lock files: 4 if any cannot be told, else 0 if any is held, else 3.
-#[cold]
 pub fn report(asked: &Status) -> Answer {
     let snapshot: LazyCell<Snapshot> = LazyCell::new(Snapshot::take);
     let mut text = String::new();
@@ -63,6 +64,7 @@ pub fn report(asked: &Status) -> Answer {
 struct Line(LockTarget, LockReport);
 
 impl Line {
+    /// The exit status for this lock alone.
     fn status(&self) -> u8 {
         match &self.1.state {
             Ok(LockState::Held(_) | LockState::Remote(Some(true), _)) => HELD,
@@ -122,6 +124,7 @@ impl Display for Line {
     }
 }
 
+/// What became of a recorded process, behind its PID.
 fn as_words(process: RecordedProcess) -> &'static str {
     match process {
         RecordedProcess::Holds => "a holder",

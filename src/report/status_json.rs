@@ -6,15 +6,25 @@ use std::os::unix::ffi::OsStrExt;
 
 use rustix::io::Errno;
 
-use crate::inspect::state::{Holder, Holders, LockReport, LockState, RecordedProcess};
+use crate::inspect::state::{Holder, LockReport, LockState, RecordedProcess};
 use crate::model::error::Reason;
 use crate::model::target::LockTarget;
 use crate::text::json::{Json, JsonOption, JsonTime};
 use crate::text::password::without_passwords;
-use crate::text::time::since;
+use crate::text::time;
 
 /// One JSON object, in a line. The man page documents the fields.
 pub fn lock(out: &mut String, target: LockTarget, report: &LockReport) -> fmt::Result {
+    state(out, target, report)?;
+    holders(out, report)?;
+    record(out, report)?;
+    words(out, report)?;
+    out.push_str("}\n");
+    Ok(())
+}
+
+/// Which lock it is, and whether it is held.
+fn state(out: &mut String, target: LockTarget, report: &LockReport) -> fmt::Result {
     let state = match &report.state {
         Ok(LockState::Held(_) | LockState::Remote(Some(true), _)) => "held",
         Ok(LockState::Free | LockState::Remote(Some(false), _)) => "free",
@@ -25,68 +35,68 @@ pub fn lock(out: &mut String, target: LockTarget, report: &LockReport) -> fmt::R
         "{{\"path\":{},\"state\":\"{state}\"",
         Json(&path(target))
     )?;
-    write!(
-        out,
-        ",\"exists\":{},\"deleted\":{}",
-        JsonOption(report.exists),
-        report.deleted
-    )?;
-    let nothing = Holders {
-        confirmed: Vec::new(),
-        takers: Vec::new(),
-        since: None,
-        waiters: None,
-    };
-    let holders = match &report.state {
-        Ok(LockState::Held(holders)) => holders,
-        _ => &nothing,
+    let (exists, deleted) = (JsonOption(report.exists), report.deleted);
+    write!(out, ",\"exists\":{exists},\"deleted\":{deleted}")
+}
+
+/// Who has it, since when, and how many wait. The fields are there also where nobody has it.
+fn holders(out: &mut String, report: &LockReport) -> fmt::Result {
+    let (confirmed, takers, since, waiters) = match &report.state {
+        Ok(LockState::Held(all)) => (&all.confirmed[..], &all.takers[..], all.since, all.waiters),
+        _ => (&[][..], &[][..], None, None),
     };
     out.push_str(",\"holders\":");
-    json_list(out, &holders.confirmed)?;
+    list(out, confirmed)?;
     out.push_str(",\"takers\":");
-    json_list(out, &holders.takers)?;
-    match holders.since {
-        Some(start) => write!(
-            out,
-            ",\"since\":{},\"held_for\":{}",
-            JsonTime(start),
-            since(start).as_secs()
-        )?,
-        None => out.push_str(",\"since\":null,\"held_for\":null"),
+    list(out, takers)?;
+    let held_for = JsonOption(since.map(|start| time::since(start).as_secs()));
+    write!(
+        out,
+        ",\"since\":{},\"held_for\":{held_for}",
+        JsonOption(since.map(JsonTime))
+    )?;
+    write!(out, ",\"waiters\":{}", JsonOption(waiters))
+}
+
+/// What the file says, and what became of the process that it names.
+fn record(out: &mut String, report: &LockReport) -> fmt::Result {
+    let Some((record, process)) = &report.record else {
+        out.push_str(",\"record\":null");
+        return Ok(());
+    };
+    let (pid, time, process) = (record.pid, JsonTime(record.time), name(*process));
+    write!(
+        out,
+        ",\"record\":{{\"pid\":{pid},\"time\":{time},\"process\":\"{process}\"}}"
+    )
+}
+
+/// The word for what became of a recorded process.
+fn name(process: RecordedProcess) -> &'static str {
+    match process {
+        RecordedProcess::Holds => "holds",
+        RecordedProcess::Runs => "runs",
+        RecordedProcess::Alive => "alive",
+        RecordedProcess::Reused => "reused",
+        RecordedProcess::Gone => "gone",
+        RecordedProcess::Unseen => "unseen",
     }
-    write!(out, ",\"waiters\":{}", JsonOption(holders.waiters))?;
-    match &report.record {
-        Some((record, process)) => {
-            let process = match process {
-                RecordedProcess::Holds => "holds",
-                RecordedProcess::Runs => "runs",
-                RecordedProcess::Alive => "alive",
-                RecordedProcess::Reused => "reused",
-                RecordedProcess::Gone => "gone",
-                RecordedProcess::Unseen => "unseen",
-            };
-            let time = JsonTime(record.time);
-            write!(
-                out,
-                ",\"record\":{{\"pid\":{},\"time\":{time},\"process\":\"{process}\"}}",
-                record.pid
-            )?;
-        }
-        None => out.push_str(",\"record\":null"),
-    }
+}
+
+/// What a server's helper says, and why it cannot be told.
+fn words(out: &mut String, report: &LockReport) -> fmt::Result {
     let (told, error) = match &report.state {
         Err(reason) => (None, Some(Reason(*reason).to_string().into_bytes())),
         Ok(LockState::Unknown(why)) => (None, Some(why.as_bytes().to_vec())),
         Ok(LockState::Remote(None, why)) => (None, Some(why.clone())),
-        Ok(LockState::Remote(Some(_), said)) => (Some(said.clone()), None),
+        Ok(LockState::Remote(Some(_), text)) => (Some(text.clone()), None),
         Ok(_) => (None, None),
     };
     write!(out, ",\"told\":{}", JsonOption(told.as_deref().map(Json)))?;
-    write!(out, ",\"error\":{}", JsonOption(error.as_deref().map(Json)))?;
-    out.push_str("}\n");
-    Ok(())
+    write!(out, ",\"error\":{}", JsonOption(error.as_deref().map(Json)))
 }
 
+/// The lock as it was given; a descriptor has no path.
 fn path(target: LockTarget) -> Vec<u8> {
     match target {
         LockTarget::File(path) => path.to_bytes().to_vec(),
@@ -95,7 +105,8 @@ fn path(target: LockTarget) -> Vec<u8> {
     }
 }
 
-fn json_list(out: &mut String, holders: &[Holder]) -> fmt::Result {
+/// Processes, each an object.
+fn list(out: &mut String, holders: &[Holder]) -> fmt::Result {
     out.push('[');
     for (index, holder) in holders.iter().enumerate() {
         let comma = if index == 0 { "" } else { "," };

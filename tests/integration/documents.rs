@@ -250,7 +250,7 @@ fn the_messages_are_those_that_the_man_page_explains() {
 const MESSAGES: [(&str, &str, &str, &str); 6] = [
     ("lock", "-v", "true", "LOCKFILE is held by PID number (COMMAND) for TIME; not started"),
     ("no/lock", "-n", "true", "cannot open lock file LOCKFILE: reason"),
-    ("dangling", "-n", "true", "cannot make lock file LOCKFILE: it is a symbolic link to nothing"),
+    ("dangling", "-n", "true", "cannot create lock file LOCKFILE: it is a symbolic link to nothing"),
     ("", "--fcntl", "true", "cannot lock LOCKFILE: reason"),
     ("free", "-n", "no/such", "cannot execute COMMAND: reason"),
     ("other", "-v", "true", "LOCKFILE locked by PID number; starting COMMAND"),

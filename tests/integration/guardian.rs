@@ -309,7 +309,7 @@ fn without_a_guardian_nothing_runs() {
             .arg(scene.lock())
             .args(["echo", "ran"]);
         let message = format!(
-            "nonoverlap: cannot post a guardian over {}: {}\n",
+            "nonoverlap: cannot start the guardian process for {}: {}\n",
             scene.lock().display(),
             reason(errno)
         );

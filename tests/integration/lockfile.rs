@@ -75,7 +75,7 @@ fn nothing_is_made_through_a_link() {
     for name in ["link", "further", "nowhere", "chain"] {
         let lock = scene.path(name);
         let message = format!(
-            "nonoverlap: cannot make lock file {}: it is a symbolic link to nothing\n",
+            "nonoverlap: cannot create lock file {}: it is a symbolic link to nothing\n",
             lock.display()
         );
         let mut command = nonoverlap([&lock]);
@@ -323,7 +323,7 @@ mod linux {
             \"$0\" ro/missing echo wrong; echo $?; cat ro/record; umount ro";
         let ended = with_mounts(&scene, script).run();
         let reason = reason(libc::EROFS);
-        let message = format!("nonoverlap: cannot make lock file ro/missing: {reason}\n");
+        let message = format!("nonoverlap: cannot create lock file ro/missing: {reason}\n");
         ended.expect(
             0,
             &format!("7\n7\n73\n{}", record_of(2_000_000_000)),
@@ -364,7 +364,7 @@ mod linux {
             assert_eq!(said, expected, "{what}: {ended:?}");
             let no_space = reason(libc::ENOSPC);
             let no_record = format!("nonoverlap: cannot write the PID into empty: {no_space}; ");
-            let no_file = format!("nonoverlap: cannot make lock file new: {no_space}\n");
+            let no_file = format!("nonoverlap: cannot create lock file new: {no_space}\n");
             let errors = ended.stderr();
             assert!(
                 errors.starts_with(&no_record) && errors.ends_with(&no_file),

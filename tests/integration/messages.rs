@@ -124,7 +124,7 @@ fn a_name_is_shown_in_every_message_so_that_it_cannot_steer_the_terminal() {
         drop(holder);
         fs::remove_file(scene.path(name)).unwrap();
         symlink("nothing", scene.path(name)).unwrap();
-        let message = format!("cannot make lock file {shown}: it is a symbolic link to nothing");
+        let message = format!("cannot create lock file {shown}: it is a symbolic link to nothing");
         assert_says(&inside(&[name, command]), &message);
     }
 }

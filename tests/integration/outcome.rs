@@ -115,7 +115,7 @@ const TABLE: &[(&[u8], i32, &str, &str)] = &[
     (b"'' true", 66, "", "cannot open lock file : No such file or directory"),
     (b"no/such true", 66, "", "cannot open lock file no/such: No such file or directory"),
     (b"-q held/x true", 66, "", "cannot open lock file held/x: Not a directory"),
-    (b"dangling true", 73, "", "cannot make lock file dangling: it is a symbolic link to nothing"),
+    (b"dangling true", 73, "", "cannot create lock file dangling: it is a symbolic link to nothing"),
 ];
 
 const NO_LOCK_FILE: &str = "no lock file given; see --help";
@@ -237,7 +237,7 @@ fn a_lock_file_that_cannot_be_made_is_73() {
             crate::harness::left_out("a lock file that cannot be made", &ended.stderr());
             continue;
         }
-        let message = format!("nonoverlap: cannot make lock file folder/lock: {reason}\n");
+        let message = format!("nonoverlap: cannot create lock file folder/lock: {reason}\n");
         ended.expect(73, "", &message);
     }
 }

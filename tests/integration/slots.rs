@@ -211,7 +211,7 @@ fn a_slot_that_cannot_be_opened_fails_closed() {
         .run();
     let file = scene.path("lock.2");
     let message = format!(
-        "nonoverlap: cannot make lock file {}: it is a symbolic link to nothing\n",
+        "nonoverlap: cannot create lock file {}: it is a symbolic link to nothing\n",
         file.display()
     );
     ended.expect(73, "", &message);

@@ -309,7 +309,7 @@ fn what_is_in_the_way_is_said() {
     for name in ["text/new/log", "text/log"] {
         let mut install = table.nonoverlap(["--install", "@daily", "--log", name]);
         let said = format!(
-            "cannot make the folder of log {}: {}",
+            "cannot create the folder of log {}: {}",
             table.work().join(name).display(),
             reason(libc::ENOTDIR)
         );
@@ -320,7 +320,7 @@ fn what_is_in_the_way_is_said() {
     let ended = install.env("TMPDIR", "/no/such").run();
     assert_eq!(ended.code(), Some(73), "{ended:?}");
     let said = format!(
-        "nonoverlap: cannot make a file in /no/such for crontab: {}\n",
+        "nonoverlap: cannot create a file in /no/such for crontab: {}\n",
         reason(libc::ENOENT)
     );
     assert_eq!(ended.stderr(), said);
