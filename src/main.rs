@@ -30,14 +30,14 @@
 //! | kill | inspect/process | does the process of the last record still run, without its lock? |
 //! | execve | run/exec | |
 //!
-//! A page fault costs more than most of these calls. So what a plain run does not reach is marked
-//! `#[cold]` where it would otherwise be drawn into the functions that it does: it lies on other
-//! pages then, and takes no room on the stack.
+//! A page fault costs more than most of these calls. So two functions that a plain run does not reach,
+//! and that would be drawn into those that it does, are marked `#[cold]`: waiting, and looking for a
+//! deleted lock file.
 
 // Rust's own start-up would ignore SIGPIPE, install two signal handlers and poll three descriptors,
 // all of which the command would inherit or wait for. The C `main` is in `sys/entry.rs`.
 #![cfg_attr(not(test), no_main)]
-#![cfg_attr(test, allow(dead_code))] // There, nothing runs from the start to the end.
+#![cfg_attr(test, allow(dead_code))] // The C main is left out there, so nothing calls most of this.
 #![deny(unsafe_code)]
 
 mod cli;
@@ -81,6 +81,7 @@ fn main(words: Words) -> u8 {
     report::report(dialect, cli::read(words, dialect).and_then(carry_out))
 }
 
+/// Does what was asked for.
 fn carry_out(request: Request) -> Result<Outcome, Error> {
     match request {
         Request::Show(page) => Ok(Outcome::Output(Answer {
@@ -100,12 +101,14 @@ fn carry_out(request: Request) -> Result<Outcome, Error> {
     }
 }
 
+/// `-u`: drops the lock of a descriptor.
 fn unlock(target: LockTarget, api: LockApi, reporting: Reporting) -> Result<Outcome, Error> {
     let stopwatch = reporting.stopwatch();
     acquire::release(&LockFile::open(target, Access::Read)?, api)?;
     Ok(reporting.finished(&Notice::Unlocked(target, stopwatch)))
 }
 
+/// Locks a descriptor that the caller keeps.
 fn lock_descriptor(
     target: LockTarget,
     options: &LockOptions,
@@ -120,6 +123,7 @@ fn lock_descriptor(
     )
 }
 
+/// Takes the lock, or the first free slot, and becomes the command.
 fn run_locked(run: &Run) -> Result<Outcome, Error> {
     let limit = run.max_runtime.map(RuntimeLimit::new).transpose()?;
     let log = run.log.as_deref().map(Log::open).transpose()?;
@@ -149,7 +153,12 @@ fn run_locked(run: &Run) -> Result<Outcome, Error> {
     Ok(Outcome::Busy(busy, run.reporting, log))
 }
 
-/// From the lock to the command. Comes back only with an error.
+/// From the lock to the command. Returns only an error.
+///
+/// In this order, because each step spoils something for the one before it: the old record is read
+/// before ours replaces it; the warning about its process comes after our own PID is written, so that
+/// whoever looks meanwhile finds the new holder; and the guardian is started last, because it is the
+/// one step that can fail and must then leave nothing behind.
 fn start(run: &Run, held: Held, stopwatch: Option<Instant>, context: ExecContext) -> Error {
     let target = held.file().target();
     let tell = |notice| run.reporting.tell(context.log.as_ref(), &notice);

@@ -50,6 +50,7 @@ fn as_it_is(listed: &[u8]) -> Result<Vec<u8>, Error> {
     Err(Error::Crontab("read", said.to_vec()))
 }
 
+/// How Debian's crontab(1) lists a crontab.
 fn as_listed(crontab: &[u8]) -> Vec<u8> {
     let listed = crontab.iter().map(|byte| match byte {
         b'\r' => &br"\r"[..],
@@ -114,6 +115,7 @@ fn scratch(folder: &Path, text: &[u8]) -> io::Result<Stdio> {
     Ok(file.into())
 }
 
+/// Runs crontab(1), and waits for its end.
 fn run(crontab: &mut Command) -> Result<Output, Error> {
     sys::with_children(|| crontab.output()).map_err(|error| Error::NoCrontab(errno(&error)))
 }

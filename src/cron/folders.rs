@@ -30,6 +30,7 @@ pub fn make(log: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(made)
 }
 
+/// Removes folders that were made, the innermost first.
 pub fn remove(made: &[PathBuf]) {
     for folder in made.iter().rev() {
         let _ = fs::remove_dir(folder);

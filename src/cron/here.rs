@@ -21,6 +21,7 @@ impl Here {
         &self.0
     }
 
+    /// The directory of this process.
     pub fn new() -> Result<Here, Error> {
         env::current_dir()
             .map(Here)
@@ -47,6 +48,7 @@ impl Here {
             .map_err(|reason| Error::Open(place, reason))
     }
 
+    /// The absolute path of a log.
     pub fn log(&self, path: &OsStr) -> Result<PathBuf, Error> {
         self.absolute(path)
             .map_err(|reason| Error::Log(path.to_owned(), reason))
@@ -60,6 +62,7 @@ impl Here {
     }
 }
 
+/// The number of the system's that an error of std's has.
 pub fn errno(error: &io::Error) -> Errno {
     Errno::from_io_error(error).unwrap_or(Errno::IO)
 }

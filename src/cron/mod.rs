@@ -58,6 +58,7 @@ pub fn uninstall(target: LockTarget, apply: Apply) -> Result<Outcome, Error> {
     Ok(Outcome::Done)
 }
 
+/// A crontab that is only shown.
 fn shown(text: Vec<u8>) -> Outcome {
     Outcome::Output(Answer { text, status: 0 })
 }

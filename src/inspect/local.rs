@@ -54,6 +54,7 @@ pub fn file(snapshot: &Snapshot, path: &CStr) -> LockReport {
     }
 }
 
+/// Looks at the lock on an open file that has this record.
 fn inspect(snapshot: &Snapshot, file: BorrowedFd<'_>, record: Option<Record>) -> LockReport {
     let mut locks = snapshot.of(file, record.as_ref().map(|record| record.pid));
     // A process that the kernel says took a lock, and that wrote the record, is a run: it holds
@@ -99,7 +100,7 @@ fn deleted(
     let beside = file.or(folder.as_ref().map(AsFd::as_fd))?;
     snapshot.deleted(&path, beside).find_map(|target| {
         let file = open_to_inspect(target).ok()?;
-        // What it held when it was deleted, it still holds.
+        // Deleting a file does not change its content, so the record is still there.
         let content = fs::open(target, OPEN_FLAGS | OFlags::RDONLY, Mode::empty()).ok();
         let report = inspect(snapshot, file.as_fd(), content.and_then(record::read));
         let is_held = matches!(report.state, Ok(LockState::Held(_)));
@@ -110,6 +111,7 @@ fn deleted(
     })
 }
 
+/// Opens a file to look at: its content is neither read nor written.
 fn open_to_inspect(path: impl Arg) -> Result<OwnedFd, Errno> {
     fs::open(path, sys::INSPECT_FLAGS | OFlags::CLOEXEC, Mode::empty())
 }
@@ -136,6 +138,7 @@ fn absolute(path: &CStr) -> Option<PathBuf> {
     Some(folder.canonicalize().ok()?.join(path.file_name()?))
 }
 
+/// Who has a lock, of all that the system tells of the locks on its file.
 fn holders_of(locks: FileLocks, record: Option<&Record>) -> Holders {
     let mut holders = Vec::new();
     for pid in locks.holders {
@@ -147,8 +150,8 @@ fn holders_of(locks: FileLocks, record: Option<&Record>) -> Holders {
             holders.push(pid);
         }
     }
-    // Started by a holder, we have its descriptor, too; but it is not us who are asked for, unless
-    // the holder has become us.
+    // If a holder started us, we inherited its descriptor and look like a holder. Leave ourselves
+    // out, unless the record names us: then the holder has become us by exec.
     let has_become_us = record.is_some_and(|record| record.pid == process::id());
     if holders.len() > 1 && !has_become_us {
         holders.retain(|&pid| pid != process::id());

@@ -59,6 +59,7 @@ fn is_alive(pid: u32) -> bool {
     pid.is_some_and(|pid| test_kill_process(pid) != Err(Errno::SRCH))
 }
 
+/// Whether this PID is ours or that of an ancestor.
 fn is_self_or_ancestor(pid: u32) -> bool {
     let mut ancestor = process::id();
     loop {

@@ -7,7 +7,6 @@ use crate::lock::helper::{self, NoHelper};
 use crate::model::error::Reason;
 
 /// Asks the helper who holds the lock. Takes none.
-#[cold]
 pub fn inspect(word: &'static CStr) -> LockReport {
     let told = match helper::ask(&["--status".to_owned()], word, None) {
         Ok(output) => match output.status.code() {

@@ -49,6 +49,7 @@ pub struct Holder {
 }
 
 impl Holder {
+    /// The process with this PID, as far as it can be seen.
     pub fn of(pid: u32) -> Holder {
         let process = sys::process(pid);
         let identity = sys::identity(pid);
@@ -106,6 +107,7 @@ impl LockReport {
         }
     }
 
+    /// A lock on a file that is there, of which no more is known.
     pub fn of(state: Result<LockState, Errno>) -> LockReport {
         LockReport {
             state,

@@ -55,9 +55,8 @@ pub fn acquire(mut file: LockFile, options: &LockOptions) -> Result<Attempt, Err
             continue;
         };
         // A lock file that is new or empty may stand where somebody deleted the one that a running
-        // job holds. Then that one is the file to lock: taken now, or waited for; and after it the
-        // one that the path names.
-        // There may be several, each with a holder; none is waited for twice.
+        // job holds. Then lock that file first (waiting if asked to), and afterwards the one that the
+        // path names. There may be several, each with a holder; none is waited for twice.
         if options.checks_deleted && is_new(&state) {
             if let Some((deleted, pin)) = deleted::namesake(&file, &seen)? {
                 seen.push(pin);
@@ -93,16 +92,20 @@ pub fn release(file: &LockFile, api: LockApi) -> Result<(), Error> {
 /// Until when to wait.
 #[derive(Clone, Copy)]
 enum Deadline {
+    /// Not at all.
     Now,
+    /// Until then.
     At(Instant),
+    /// As long as it takes.
     Never,
 }
 
 impl Deadline {
+    /// The deadline of a wait that begins now.
     fn of(wait: Wait) -> Deadline {
         match wait {
             Wait::No => Deadline::Now,
-            // A time that no clock can tell never comes.
+            // A deadline that overflows is no deadline.
             Wait::For(time) => Instant::now()
                 .checked_add(time)
                 .map_or(Deadline::Never, Deadline::At),
@@ -113,18 +116,24 @@ impl Deadline {
 
 /// What the system says.
 enum Taken {
+    /// The lock is ours.
     ByUs,
+    /// Somebody else has it, and it is not waited for.
     ByOthers,
+    /// Somebody else had it up to the deadline.
     NotInTime,
 }
 
 /// Whether a call may wait.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Blocking {
+    /// It fails at once.
     No,
+    /// It waits.
     Yes,
 }
 
+/// Takes the lock; waits for it up to the deadline.
 fn take(file: &mut LockFile, options: &LockOptions, deadline: Deadline) -> Result<Taken, Error> {
     let reason = match attempt(file, options) {
         Ok(()) => return Ok(Taken::ByUs),
@@ -202,6 +211,7 @@ fn call(file: BorrowedFd<'_>, options: &LockOptions, blocking: Blocking) -> Resu
     }
 }
 
+/// The record lock of this mode.
 fn range_lock(mode: LockMode) -> RangeLock {
     match mode {
         LockMode::Exclusive => RangeLock::Exclusive,

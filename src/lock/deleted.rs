@@ -12,9 +12,9 @@ use crate::model::error::Error;
 use crate::model::target::LockTarget;
 use crate::sys::{self, Snapshot};
 
-/// A locked file of the same path that was deleted, if it is seen that a process has one, other
-/// than those that were passed already. The path does not name it. It comes with a descriptor
-/// that no lock is on: as long as that is kept, no other file can get its inode number.
+/// A deleted file that had this path and that a visible process still has locked, other than those
+/// already `seen`. The second descriptor (O_PATH) pins its inode, so that the number is not reused
+/// while we compare.
 ///
 /// # Errors
 ///

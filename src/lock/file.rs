@@ -15,7 +15,7 @@ use crate::sys;
 /// lock with them.
 pub const LOCK_FD_MIN: RawFd = 10;
 
-/// How often a file that changes under our hands is looked at anew.
+/// How many times to retry when the path keeps naming another file.
 pub const MOST_ATTEMPTS: usize = 100;
 
 /// In every open: NONBLOCK, so that a FIFO does not wait for its other end, nor a terminal for its
@@ -60,8 +60,11 @@ impl Access {
 
 /// An open file to be locked, on a descriptor that the command will inherit.
 pub struct LockFile {
+    /// Where it is open.
     descriptor: Descriptor,
+    /// What it was opened from.
     target: LockTarget,
+    /// What it was opened for.
     access: Access,
     /// The last component of the path is a symbolic link.
     through_link: bool,
@@ -69,6 +72,7 @@ pub struct LockFile {
     is_deleted: bool,
 }
 
+/// Whose descriptor it is.
 enum Descriptor {
     /// Opened here, from 10 up.
     Ours(OwnedFd),
@@ -103,8 +107,8 @@ impl LockFile {
             LockTarget::Remote(_) => return Err(Error::Open(target, Errno::INVAL)),
         };
         let (opened, through_link) = open_or_make(path, access)?;
-        // If 0, 1 or 2 was closed, the file lies there until this line. Nothing writes a message in
-        // between.
+        // If the caller closed 0, 1 or 2, open(2) has just returned that number: nothing may write a
+        // message until the descriptor has moved.
         let moved = sys::move_up(opened, LOCK_FD_MIN);
         let moved = moved.map_err(|reason| Error::Descriptor(target, reason))?;
         let descriptor = Descriptor::Ours(moved);
@@ -123,7 +127,6 @@ impl LockFile {
     /// # Errors
     ///
     /// [`Error::Descriptor`] where no descriptor from 10 up is free.
-    #[cold]
     pub fn connection(connection: OwnedFd, target: LockTarget) -> Result<LockFile, Error> {
         let moved = sys::move_up(connection, LOCK_FD_MIN);
         let moved = moved.map_err(|reason| Error::Descriptor(target, reason))?;
@@ -142,7 +145,6 @@ impl LockFile {
     /// # Errors
     ///
     /// As for [`LockFile::open`].
-    #[cold]
     pub fn again(self) -> Result<LockFile, Error> {
         let (target, access) = (self.target, self.access);
         drop(self);
@@ -152,7 +154,6 @@ impl LockFile {
     /// Opens it for reading and writing, if it is a path and can be: what a file system wants that
     /// makes record locks of flock(2). NFS says EBADF or EIO to an exclusive lock on a descriptor
     /// that cannot be written to (flock(2), "NFS details").
-    #[cold]
     pub fn wider(&self) -> Option<LockFile> {
         match (self.target, self.access) {
             (LockTarget::File(_), Access::Read | Access::Write) if !self.is_deleted => {
@@ -167,7 +168,6 @@ impl LockFile {
     /// # Errors
     ///
     /// [`Error::Descriptor`].
-    #[cold]
     pub(super) fn deleted(&self, opened: OwnedFd) -> Result<LockFile, Error> {
         let moved = sys::move_up(opened, LOCK_FD_MIN);
         let moved = moved.map_err(|reason| Error::Descriptor(self.target, reason))?;
@@ -279,6 +279,7 @@ fn open_or_make(path: &'static CStr, access: Access) -> Result<(OwnedFd, bool), 
     Err(Error::Replaced(LockTarget::File(path)))
 }
 
+/// Opens what a symbolic link leads to, and makes nothing there.
 fn open_through_link(path: &'static CStr, flags: OFlags) -> Result<OwnedFd, Error> {
     fs::open(path, flags, Mode::empty()).map_err(|reason| match reason {
         Errno::NOENT => Error::DanglingLink(path),

@@ -9,8 +9,11 @@ use crate::model::target::LockTarget;
 /// A lock that is ours: on the file that the path names, made by `acquire.rs`, or on a server, made by
 /// `remote.rs`. Nothing unlocks it but the end of the process.
 pub struct Held {
+    /// The locked file.
     file: LockFile,
+    /// Its state just after it was locked.
     state: Stat,
+    /// What a server's helper said.
     helper_text: Vec<u8>,
 }
 
@@ -31,7 +34,6 @@ impl Held {
     /// # Errors
     ///
     /// [`Error::Lock`] where the connection cannot be looked at.
-    #[cold]
     pub(super) fn by_connection(file: LockFile, helper_text: Vec<u8>) -> Result<Held, Error> {
         let state = fstat(&file).map_err(|reason| Error::Lock(file.target(), reason))?;
         Ok(Held {

@@ -1,5 +1,5 @@
-//! The program that makes a connection and takes the lock on it: started, heard to its end, and waited
-//! for. Takes nothing it says for true.
+//! Spawns the program that makes a connection and takes the lock on it, reads both its streams to
+//! their end, and reaps it. Its output is not trusted.
 //!
 //! Its contract, for any language, is in the manual (REMOTE LOCKS, Helpers).
 
@@ -108,11 +108,13 @@ fn find(name: &str) -> Result<CString, Errno> {
     }
 }
 
+/// What a closed stream is filled with for a moment.
 const NOTHING: &str = "/dev/null";
 
+/// Starts the helper, hears it, and waits for its end.
 fn run(mut helper: Command) -> io::Result<HelperOutput> {
-    // A stream that is closed here would be the place of what is opened now, and the helper's own
-    // streams would be put over it.
+    // If 0, 1 or 2 is closed, descriptors opened below would land there and be overwritten when the
+    // child's stdio is set up. Fill the gaps first.
     let mut fillers = Vec::new();
     let mut highest = -1;
     while highest < libc::STDERR_FILENO {
@@ -167,6 +169,7 @@ fn listen(socket: UnixStream, stderr: Option<ChildStderr>) -> Result<HelperOutpu
     Ok(output)
 }
 
+/// Keeps what there is room for.
 fn keep(kept: &mut Vec<u8>, more: &[u8]) {
     let room = MOST_BYTES.saturating_sub(kept.len());
     kept.extend(more.iter().take(room));

@@ -43,8 +43,8 @@ pub fn could_hold_one(state: &Stat) -> bool {
         && state.st_size == LENGTH as i64
 }
 
-/// The record that the last run left, if a holder that it names would have been in the way of this
-/// one: of a flock, on a path. A shared lock leaves none of its own.
+/// The previous run's record, where a live process that it names should have held this very lock: a
+/// flock, on a path. A shared lock leaves no record of its own.
 pub fn found(held: &Held, options: &LockOptions) -> Option<Record> {
     let state = held.state();
     let is_told = options.checks_deleted && options.api == LockApi::Flock;
@@ -56,6 +56,7 @@ pub fn found(held: &Held, options: &LockOptions) -> Option<Record> {
     }
 }
 
+/// The record that these bytes are, with the file's modification time.
 fn content(file: impl AsFd, state: &Stat) -> Option<Record> {
     let mut content = [0; LENGTH + 1];
     let length = pread(file, &mut content, 0).ok()?;
@@ -66,6 +67,7 @@ fn content(file: impl AsFd, state: &Stat) -> Option<Record> {
     })
 }
 
+/// When the file was last written.
 #[allow(clippy::unnecessary_cast, clippy::useless_conversion)] // The types differ between systems.
 fn modified(state: &Stat) -> SystemTime {
     let seconds = u64::try_from(state.st_mtime as i64).unwrap_or(0);
@@ -112,6 +114,7 @@ pub fn write(held: &Held, options: &LockOptions, found: Option<&Record>) -> Resu
     }
 }
 
+/// Whether it is a regular file with one name that is empty or has a record's length.
 fn could_be_ours(state: &Stat) -> bool {
     FileType::from_raw_mode(state.st_mode) == FileType::RegularFile
         && state.st_nlink == 1

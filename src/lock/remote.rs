@@ -29,7 +29,6 @@ const UNAVAILABLE: u8 = 69;
 ///
 /// [`Error::NoHelper`]; [`Error::Helper`] for anything but exit status 0 and exactly one connection
 /// that is open, or 1 and none; [`Error::Descriptor`].
-#[cold]
 pub fn acquire(word: &'static CStr, run: &Run) -> Result<Attempt, Error> {
     let target = LockTarget::Remote(word);
     let mut output = helper::ask(&options(run), word, Some(run.command))
@@ -92,8 +91,7 @@ fn seconds(time: Duration) -> String {
 /// Has the kernel tell our process, whatever it has become by then, when the connection has ended;
 /// and looks whether it has ended already, of which no signal would tell any more.
 ///
-/// From the helper's last question to the lock's end a server has nothing to say. So what can be read
-/// is a farewell, or an end.
+/// Once the lock is taken, the server sends nothing: readable means that it is closing the connection.
 fn watch(connection: &LockFile, on_lost: OnLost) -> Result<(), Vec<u8>> {
     let cannot = |reason| {
         let reason = Reason(reason);

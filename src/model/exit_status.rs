@@ -21,6 +21,7 @@ pub fn exit_statuses(dialect: Dialect) -> impl Iterator<Item = &'static (u8, &'s
     parts.into_iter().flatten()
 }
 
+/// Of the lock and its file.
 const OF_THE_LOCK: &[(u8, &str)] = &[
     (
         1,
@@ -34,14 +35,17 @@ const OF_THE_LOCK: &[(u8, &str)] = &[
     (66, "the lock file cannot be opened"),
 ];
 
+/// What 69 means under the name nonoverlap.
 const UNAVAILABLE: &[(u8, &str)] = &[(
     69,
     "no server or no helper for SCHEME://; or crontab is missing or refuses",
 )];
 
+/// What 69 means under the name flock.
 const UNAVAILABLE_AS_FLOCK: &[(u8, &str)] =
     &[(69, "the command cannot be executed or was not found")];
 
+/// Of the machine.
 const OF_THE_SYSTEM: &[(u8, &str)] = &[
     (
         71,
@@ -53,8 +57,10 @@ const OF_THE_SYSTEM: &[(u8, &str)] = &[
     ),
 ];
 
+/// Of a lock on a server.
 const OF_SERVERS: &[(u8, &str)] = &[(78, "the server cannot hold such a lock")];
 
+/// Of a command that cannot be executed.
 const OF_EXECUTION: &[(u8, &str)] = &[
     (126, "the command cannot be executed"),
     (127, "the command was not found"),

@@ -19,8 +19,8 @@ use crate::text::escape::Escaped;
 use crate::text::time::{self, Elapsed};
 
 impl Reporting {
-    /// Says that nothing was started, and who is in the way. Tells whether what had to be said was
-    /// written.
+    /// Says that nothing was started, and who is in the way. Returns false only if
+    /// something had to be said and could not be written.
     pub fn refuse(self, busy: &[Busy], log: Option<&Log>) -> bool {
         match self.dialect {
             Dialect::Nonoverlap => self.tell_conflict(busy, log),
@@ -46,6 +46,7 @@ impl Reporting {
         !(speaks || conflict.is_alarm) || say(self.dialect, &conflict)
     }
 
+    /// Says what flock says of a conflict, which is nothing without `--verbose`.
     fn tell_conflict_as_flock(self, busy: &[Busy]) -> bool {
         match (self.verbosity, busy.iter().any(|busy| busy.waited)) {
             (Verbosity::Verbose, true) => say(self.dialect, &"timeout while waiting to get lock"),
@@ -57,13 +58,16 @@ impl Reporting {
 
 /// A refusal, with what is known of who is in the way: of one lock, or of that of each slot.
 struct Conflict<'a> {
+    /// What was tried, with its holders where they can be told.
     locks: Vec<(&'a Busy, Option<Holders>)>,
+    /// DURATION of `--alarm`.
     alarm: Option<Duration>,
     /// All locks are known to have been held for longer than the alarm allows.
     is_alarm: bool,
 }
 
 impl Conflict<'_> {
+    /// Looks at who has these locks.
     fn over(busy: &[Busy], alarm: Option<Duration>) -> Conflict<'_> {
         let snapshot: LazyCell<Snapshot> = LazyCell::new(Snapshot::take);
         let locks: Vec<_> = busy

@@ -20,6 +20,7 @@ const BEHIND_THE_STREAMS: RawFd = 3;
 
 /// A log that is open for appending.
 pub struct Log {
+    /// Its open file, from 3 up and close-on-exec.
     file: OwnedFd,
 }
 

@@ -17,7 +17,6 @@ const REACH: u64 = 256 * 1024;
 /// # Errors
 ///
 /// As open(2) and pread(2); ESPIPE for what is no regular file.
-#[cold]
 pub fn last_lines(path: &OsStr) -> Result<Vec<Vec<u8>>, Errno> {
     let file = fs::open(
         path,

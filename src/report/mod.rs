@@ -32,13 +32,15 @@ pub fn report(dialect: Dialect, result: Result<Outcome, Error>) -> u8 {
                 }
                 _ => say(dialect, &error),
             };
-            // flock's child looks at nothing when it cannot become the command.
+            // util-linux's child calls _exit and never checks its streams, so a failed write changes
+            // nothing here.
             let heard = heard || matches!(error, Error::Execute(..));
             if_heard(heard, dialect, error.status(dialect))
         }
     }
 }
 
+/// Says what came of a run that did not fail, and gives the exit status.
 fn finish(dialect: Dialect, outcome: Outcome) -> Result<u8, Error> {
     match outcome {
         Outcome::Output(answer) => match (print(&answer.text), dialect) {
@@ -54,7 +56,7 @@ fn finish(dialect: Dialect, outcome: Outcome) -> Result<u8, Error> {
     }
 }
 
-/// The exit status, or what flock makes of any if its words cannot be written.
+/// `status`; or, under the name flock, 1 if the message could not be written.
 fn if_heard(heard: bool, dialect: Dialect, status: u8) -> u8 {
     match dialect {
         Dialect::Flock if !heard => UNWRITTEN_AS_FLOCK,

@@ -1,4 +1,4 @@
-//! What a run says of what happens on its way.
+//! What a run says on its way: who is told, by verbosity, and flock's wording.
 
 use std::ffi::CStr;
 use std::fmt::{self, Display};
@@ -34,7 +34,7 @@ pub enum Notice<'a> {
 }
 
 impl Reporting {
-    /// The time, if it will be told how long the lock took.
+    /// Starts a stopwatch if `flock --verbose` will print how long the lock took.
     pub fn stopwatch(self) -> Option<Instant> {
         let tells = self.dialect == Dialect::Flock && self.verbosity == Verbosity::Verbose;
         tells.then(Instant::now)

@@ -9,8 +9,8 @@ use rustix::stdio::{stderr, stdout};
 use crate::model::dialect::Dialect;
 use crate::sys;
 
-/// One line on stderr, in one write(2), so that lines of several processes do not mix. Where nobody
-/// can hear it, that is no reason to change what is done. Tells whether it was written.
+/// One line on stderr, in one write(2), so that lines of several processes do not mix. A write
+/// error is not an error of the run. Returns whether the line was written.
 pub fn say(dialect: Dialect, line: &dyn Display) -> bool {
     let line = format!("{}: {line}\n", dialect.name());
     sys::without_write_signals(|| Ok(write_all(stderr(), line.as_bytes())?)).is_ok()
@@ -25,6 +25,7 @@ pub fn print(text: &[u8]) -> Result<(), Errno> {
     write_all(stdout(), text)
 }
 
+/// Writes all of it, in as few calls as the system lets us.
 fn write_all(stream: BorrowedFd<'_>, text: &[u8]) -> Result<(), Errno> {
     let mut rest = text;
     while !rest.is_empty() {

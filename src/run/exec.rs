@@ -52,6 +52,7 @@ pub fn become_command(
     error
 }
 
+/// Searches the program and executes it. Returns only the reason why that fails.
 fn execute_command(command: CommandLine, program: Cow<'static, CStr>, slot: Option<u16>) -> Error {
     let variable = slot.and_then(|slot| CString::new(format!("NONOVERLAP_SLOT={slot}")).ok());
     let environment = variable.as_deref().map(sys::environment_with);

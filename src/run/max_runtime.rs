@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::model::error::Error;
 use crate::sys;
 
-/// A bound on the run that can be set: SIGALRM will arrive.
+/// A run-time limit that will take effect: SIGALRM is neither ignored nor blocked.
 pub struct RuntimeLimit(Duration);
 
 impl RuntimeLimit {

@@ -7,9 +7,8 @@ use super::escape::position;
 /// The word of a remote lock without its passwords: behind the first colon of the user's part (RFC
 /// 3986, section 3.2.1), and as the value of a parameter.
 ///
-/// A password in which a slash, a `#` or an `@` is not written with a percent sign is hidden, too: some
-/// take it all the same, and where it is refused, that is told.
-#[cold]
+/// Also hides passwords with a bare `/`, `#` or `@`: some libraries accept them, others print them in
+/// the error.
 pub fn without_passwords(word: &[u8]) -> Vec<u8> {
     const HIDDEN: &[u8; 3] = b"***";
     let mut text = word.to_vec();
@@ -24,6 +23,7 @@ pub fn without_passwords(word: &[u8]) -> Vec<u8> {
     text
 }
 
+/// Where the password behind a user's name is.
 fn password_of_user(text: &[u8]) -> Option<Range<usize>> {
     const MARK: &[u8] = b"://";
     let start = position(text, MARK)? + MARK.len();
@@ -36,6 +36,7 @@ fn password_of_user(text: &[u8]) -> Option<Range<usize>> {
     (colon < end).then_some(start + colon + 1..start + end)
 }
 
+/// Where the value of the next parameter `password` is, from a place on.
 fn password_parameter(text: &[u8], from: usize) -> Option<Range<usize>> {
     const NAME: &[u8] = b"password=";
     let start = from + position(text.get(from..)?, NAME)? + NAME.len();
