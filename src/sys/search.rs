@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use rustix::fs::{self, Access, FileType};
 use rustix::io::Errno;
 
-use super::unix::{self, ExecArgs};
+use super::exec::{self as unix, ExecArgs};
 
 /// Where a command is looked for if PATH is unset: what confstr(3) gives for _CS_PATH on Linux.
 const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";

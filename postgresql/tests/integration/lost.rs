@@ -1,7 +1,7 @@
 //! Promises about a lock that is lost while the command runs: the kernel tells the command, at once,
 //! and never tells it of anything else.
 
-// Elsewhere nothing tells (sys/other_loss.rs of nonoverlap).
+// Elsewhere nothing tells (src/sys/lost/none.rs of nonoverlap).
 #![cfg(target_os = "linux")]
 
 use std::fs;

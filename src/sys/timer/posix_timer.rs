@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use super::mask::Mask;
-use super::signals::{Disposition, send_to_self};
-use super::unix::last_error;
+use crate::sys::exec::last_error;
+use crate::sys::signal::Mask;
+use crate::sys::signal::{Disposition, send_to_self};
 
 /// The signal of the bell. By default it is ignored (signal(7)), so whoever sends it to us while we
 /// wait is answered as ever; and SIGALRM, with the caller's own alarm, is not touched at all.
@@ -48,7 +48,7 @@ impl WaitTimer {
     /// As timer_create(2), such as EAGAIN where RLIMIT_SIGPENDING is exhausted.
     pub fn arm(after: Duration) -> Result<WaitTimer, Errno> {
         let owed = Owed;
-        // Known before any handler is set, which may change it (see `linux_mask.rs`).
+        // Known before any handler is set, which may change it (see `mask_linux.rs`).
         let mask = Mask::block(&[]);
         let disposition = Disposition::call(SIGNAL, hear);
         mem::forget(Mask::unblock(&[SIGNAL]));

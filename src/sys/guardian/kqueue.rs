@@ -16,9 +16,9 @@ use rustix::pipe::pipe;
 use rustix::process::{Pid, WaitOptions, chdir, getpid, setsid, waitpid};
 use rustix::stdio;
 
-use super::mask::Mask;
-use super::signals::{consume, is_pending};
-use super::unix::{exit_now, last_error};
+use crate::sys::exec::{exit_now, last_error};
+use crate::sys::signal::Mask;
+use crate::sys::signal::{consume, is_pending};
 
 /// Starts a guardian: a process that has this lock's descriptor and none but that, and ends when
 /// the kernel says that our process, whatever it has become by then, has ended. Returns when the

@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
-use super::alarm::{LONGEST, set_timer};
-use super::mask::Mask;
-use super::signals::{Disposition, is_pending, send_to_self};
+use super::itimer::{LONGEST, set_timer};
+use crate::sys::signal::Mask;
+use crate::sys::signal::{Disposition, is_pending, send_to_self};
 
 const SIGNAL: libc::c_int = libc::SIGALRM;
 

@@ -3,6 +3,37 @@
 
 use std::time::SystemTime;
 
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "linux")]
+use linux::{process as processes, snapshot as locks};
+
+#[cfg(not(target_os = "linux"))]
+mod f_getlk;
+#[cfg(not(target_os = "linux"))]
+use f_getlk as locks;
+
+#[cfg(target_os = "macos")]
+mod macos;
+#[cfg(target_os = "macos")]
+use macos as processes;
+
+#[cfg(target_os = "freebsd")]
+mod freebsd;
+#[cfg(target_os = "freebsd")]
+use freebsd as processes;
+
+#[cfg(not(any(target_os = "linux", target_os = "macos", target_os = "freebsd")))]
+mod none;
+#[cfg(not(any(target_os = "linux", target_os = "macos", target_os = "freebsd")))]
+use none as processes;
+
+#[cfg(any(target_os = "macos", target_os = "freebsd"))]
+mod sysctl;
+
+pub use locks::{INSPECT_FLAGS, Snapshot, path_of};
+pub use processes::{command_line, identity, knows_every_pid, process};
+
 /// What is to be seen of the locks on one file.
 pub struct FileLocks {
     /// Whether there is a lock, whoever has it.

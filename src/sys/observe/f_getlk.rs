@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
-use super::facts::{FileLocks, State};
-use super::process::has_open;
+use super::processes::has_open;
+use crate::sys::observe::{FileLocks, State};
 
 /// Opens a file to look at. A FIFO does not wait, and a terminal does not become ours.
 pub const INSPECT_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);

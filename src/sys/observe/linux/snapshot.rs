@@ -19,9 +19,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
-use super::facts::{FileLocks, State};
 use super::mounts::{Inode, Mount, Named, info_of, mount_of, mount_seen_by, mounts_of, name_of};
 use super::process::knows_every_pid;
+use crate::sys::observe::{FileLocks, State};
 
 pub use super::mounts::path_of;
 

@@ -8,8 +8,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use libc::c_int;
 
-use super::facts::{Identity, Process};
 use super::sysctl::{room_for_arguments, sysctl};
+use crate::sys::observe::{Identity, Process};
 
 /// A process of the kernel's own (sys/proc.h, P_KPROC).
 const KERNELS: libc::c_long = 0x4;

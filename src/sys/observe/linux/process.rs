@@ -3,8 +3,8 @@
 use std::fs;
 use std::time::{Duration, SystemTime};
 
-use super::facts::{Identity, Process};
-use super::guardian::GUARDIAN;
+use crate::sys::guardian::GUARDIAN;
+use crate::sys::observe::{Identity, Process};
 
 /// In a process's flags, from the first moment of its end on (the kernel's sched.h).
 const PF_EXITING: u64 = 0x4;

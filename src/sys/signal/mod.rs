@@ -6,7 +6,17 @@ use std::ptr;
 
 use libc::{c_int, c_void, siginfo_t, sigset_t};
 
-use super::mask::Mask;
+#[cfg(target_os = "linux")]
+mod mask_linux;
+#[cfg(target_os = "linux")]
+use mask_linux as mask;
+
+#[cfg(not(target_os = "linux"))]
+mod mask_posix;
+#[cfg(not(target_os = "linux"))]
+use mask_posix as mask;
+
+pub use mask::{Mask, is_blocked};
 
 /// The signals that write(2) sends to the thread that wrote (signal(7)): a broken pipe, and a file
 /// at its size limit.

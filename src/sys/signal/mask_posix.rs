@@ -5,7 +5,7 @@ use std::ptr;
 
 use libc::{c_int, sigset_t};
 
-use super::signals::set_of;
+use crate::sys::signal::set_of;
 
 /// The mask that was found, put back on drop.
 pub struct Mask(sigset_t);

@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
-use super::facts::{Identity, Process};
+use crate::sys::observe::{Identity, Process};
 
 /// Looks a process up; nothing if there is none. All that kill(2) tells is that there is one.
 pub fn process(pid: u32) -> Option<Process> {

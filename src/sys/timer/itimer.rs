@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use super::mask::is_blocked;
-use super::unix::last_error;
+use crate::sys::exec::last_error;
+use crate::sys::signal::is_blocked;
 
 /// The longest time that every system takes: a hundred million seconds (setitimer(2) on the BSDs).
 pub const LONGEST: Duration = Duration::from_secs(100_000_000);

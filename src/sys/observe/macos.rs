@@ -7,8 +7,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use libc::{c_int, c_void};
 
-use super::facts::{Identity, Process};
 use super::sysctl::{room_for_arguments, sysctl};
+use crate::sys::observe::{Identity, Process};
 
 /// It is working on its end (XNU's bsd/sys/proc_info.h, PROC_FLAG_INEXIT).
 const IN_EXIT: u32 = 0x4;
