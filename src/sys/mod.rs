@@ -7,15 +7,19 @@
 
 mod bump_allocator;
 mod clock;
+mod descriptor;
 mod entry;
+mod errno;
 mod exec;
 mod guardian;
 mod lost;
+mod number;
 mod observe;
 mod ofd_lock;
 mod search;
 mod signal;
 mod timer;
+mod words;
 
 #[cfg(all(
     target_env = "musl",
@@ -25,11 +29,12 @@ mod timer;
 mod unwind_stubs;
 
 pub use clock::local_time;
-pub use entry::Words;
+pub use descriptor::{callers_descriptor, move_up};
 pub(crate) use entry::entry_point;
-pub use exec::{ExecArgs, callers_descriptor, environment_with, move_up, strtod};
+pub use exec::{ExecArgs, environment_with};
 pub use guardian::start_guardian;
 pub use lost::{TELLS_OF_LOSS, signal_at_end};
+pub use number::strtod;
 pub use observe::{
     FileLocks, INSPECT_FLAGS, Snapshot, State, command_line, identity, knows_every_pid, path_of,
     process,
@@ -38,6 +43,7 @@ pub use ofd_lock::{HAVE_RANGES, RangeLock, try_range, wait_range};
 pub use search::{SHELL, find, search_and_execute};
 pub use signal::{with_children, without_write_signals};
 pub use timer::{AlarmState, WaitTimer, alarm_state, ring_alarm};
+pub use words::Words;
 
 #[cfg(not(any(
     target_os = "linux",

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use rustix::fs::{self, Access, FileType};
 use rustix::io::Errno;
 
-use super::exec::{self as unix, ExecArgs};
+use super::exec::{self, ExecArgs};
 
 /// Where a command is looked for if PATH is unset: what confstr(3) gives for _CS_PATH on Linux.
 const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
@@ -17,10 +17,8 @@ const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
 pub const SHELL: &CStr = c"/bin/sh";
 
 /// Executes the program of this name. Returns only the reason why that fails.
-pub fn search_and_execute(program: &CStr, vectors: ExecArgs<'_>) -> Errno {
-    let Err(reason) = search(program, |place| {
-        Err::<Infallible, _>(execute(place, vectors))
-    });
+pub fn search_and_execute(program: &CStr, args: ExecArgs<'_>) -> Errno {
+    let Err(reason) = search(program, |place| Err::<Infallible, _>(execute(place, args)));
     reason
 }
 
@@ -86,14 +84,14 @@ fn search<T>(
 
 /// Executes one file, and if the kernel does not know what it is, has the shell read it as a
 /// script.
-fn execute(place: &CStr, vectors: ExecArgs<'_>) -> Errno {
-    match unix::execute(place, vectors) {
-        Errno::NOEXEC => execute_by_shell(place, vectors),
+fn execute(place: &CStr, args: ExecArgs<'_>) -> Errno {
+    match exec::execute(place, args) {
+        Errno::NOEXEC => execute_by_shell(place, args),
         other => other,
     }
 }
 
-fn execute_by_shell(place: &CStr, vectors: ExecArgs<'_>) -> Errno {
+fn execute_by_shell(place: &CStr, args: ExecArgs<'_>) -> Errno {
     let mut of_shell = vec![SHELL.as_ptr()];
     // Found through an empty element of PATH, a name can begin with a dash or a plus, and is not to be an
     // option of the shell.
@@ -101,12 +99,12 @@ fn execute_by_shell(place: &CStr, vectors: ExecArgs<'_>) -> Errno {
         of_shell.push(c"--".as_ptr());
     }
     of_shell.push(place.as_ptr());
-    of_shell.extend(vectors.arguments.iter().skip(1));
-    unix::execute(
+    of_shell.extend(args.arguments.iter().skip(1));
+    exec::execute(
         SHELL,
         ExecArgs {
             arguments: &of_shell,
-            ..vectors
+            ..args
         },
     )
 }

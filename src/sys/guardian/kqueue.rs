@@ -16,7 +16,8 @@ use rustix::pipe::pipe;
 use rustix::process::{Pid, WaitOptions, chdir, getpid, setsid, waitpid};
 use rustix::stdio;
 
-use crate::sys::exec::{exit_now, last_error};
+use super::exit_now;
+use crate::sys::errno::last_error;
 use crate::sys::signal::Mask;
 use crate::sys::signal::{consume, is_pending};
 

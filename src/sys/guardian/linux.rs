@@ -12,7 +12,8 @@ use rustix::process::{PidfdFlags, chdir, getpid, pidfd_open, setsid};
 use rustix::stdio;
 use rustix::thread::set_name;
 
-use crate::sys::exec::{exit_now, last_error};
+use super::exit_now;
+use crate::sys::errno::last_error;
 use crate::sys::signal::Mask;
 
 /// How the guardian is called in `/proc/PID/stat`, by which `--status` knows it (at most 15 bytes).

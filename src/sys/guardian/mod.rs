@@ -13,3 +13,9 @@ use kqueue as platform;
 #[cfg(target_os = "linux")]
 pub use platform::GUARDIAN;
 pub use platform::start_guardian;
+
+/// Ends this process at once, with nothing flushed and nobody told: the end of a guardian.
+pub fn exit_now() -> ! {
+    // SAFETY: _exit(2) touches no memory.
+    unsafe { libc::_exit(0) }
+}

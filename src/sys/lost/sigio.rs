@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use libc::c_int;
 use rustix::io::Errno;
 
-use crate::sys::exec::last_error;
+use crate::sys::errno::last_error;
 
 /// The kernel tells.
 pub const TELLS_OF_LOSS: bool = true;

@@ -4,7 +4,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::io::Errno;
 
-use crate::sys::exec::last_error;
+use crate::sys::errno::last_error;
 
 /// This system has them: Linux since 3.15, macOS by its fcntl.h (F_OFD_SETLK).
 pub const HAVE_RANGES: bool = true;

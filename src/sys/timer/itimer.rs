@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use crate::sys::exec::last_error;
+use crate::sys::errno::last_error;
 use crate::sys::signal::is_blocked;
 
 /// The longest time that every system takes: a hundred million seconds (setitimer(2) on the BSDs).

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use crate::sys::exec::last_error;
+use crate::sys::errno::last_error;
 use crate::sys::signal::Mask;
 use crate::sys::signal::{Disposition, send_to_self};
 
