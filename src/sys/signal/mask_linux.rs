@@ -7,52 +7,18 @@
 
 use libc::{c_int, c_long, c_ulong};
 
+use crate::sys::errno::cannot_fail;
+
 /// How the kernel keeps a set of 64 signals: a bit each, from 1 up.
-type Set = [c_ulong; 64 / c_ulong::BITS as usize];
+pub type Set = [c_ulong; WORDS];
 
-/// The mask that was found, put back on drop.
-pub struct Mask(Set);
+const WORDS: usize = 64 / c_ulong::BITS as usize;
 
-impl Mask {
-    /// Holds these signals back.
-    pub fn block(signals: &[c_int]) -> Mask {
-        Mask(change(libc::SIG_BLOCK, &set_of(signals)))
-    }
-
-    /// Holds back all signals that can be.
-    pub fn block_all() -> Mask {
-        Mask(change(
-            libc::SIG_SETMASK,
-            &[c_ulong::MAX; 64 / c_ulong::BITS as usize],
-        ))
-    }
-
-    /// Lets these signals through.
-    pub fn unblock(signals: &[c_int]) -> Mask {
-        Mask(change(libc::SIG_UNBLOCK, &set_of(signals)))
-    }
-}
-
-impl Drop for Mask {
-    fn drop(&mut self) {
-        change(libc::SIG_SETMASK, &self.0);
-    }
-}
-
-/// Whether a signal is held back.
-pub fn is_blocked(signal: c_int) -> bool {
-    let mask = change(libc::SIG_BLOCK, &set_of(&[]));
-    mask.iter()
-        .zip(set_of(&[signal]))
-        .any(|(held, word)| held & word != 0)
-}
-
-/// Changes the mask, and gives the one that was.
-fn change(how: c_int, set: &Set) -> Set {
-    let mut before = set_of(&[]);
+pub fn change(how: c_int, set: &Set) -> Set {
+    let mut before = Set::default();
     let number: c_long = libc::SYS_rt_sigprocmask;
     // SAFETY: both sets have the size that is given, and the mask that was is written to `before`.
-    unsafe {
+    let result = unsafe {
         libc::syscall(
             number,
             how,
@@ -61,10 +27,11 @@ fn change(how: c_int, set: &Set) -> Set {
             size_of::<Set>(),
         )
     };
+    cannot_fail(result as c_int);
     before
 }
 
-fn set_of(signals: &[c_int]) -> Set {
+pub fn set_of(signals: &[c_int]) -> Set {
     let mut set = Set::default();
     for &signal in signals {
         let bit = signal.unsigned_abs().saturating_sub(1);
@@ -73,4 +40,13 @@ fn set_of(signals: &[c_int]) -> Set {
         }
     }
     set
+}
+
+pub fn all() -> Set {
+    [c_ulong::MAX; WORDS]
+}
+
+pub fn contains(set: &Set, signal: c_int) -> bool {
+    let one = set_of(&[signal]);
+    set.iter().zip(one).any(|(word, bit)| word & bit != 0)
 }

@@ -1,22 +1,35 @@
-//! Signals: dispositions and what is pending, always put back as they were found.
+//! Signals: mask, dispositions and what is pending, always put back as they were found.
+//!
+//! Platforms differ in the mask alone. A platform's file offers:
+//!
+//! - `Set`: a set of signals, as the call for the mask takes it.
+//! - `change(how, &Set) -> Set`: changes the mask as `how` says (SIG_BLOCK, SIG_UNBLOCK or
+//!   SIG_SETMASK; sigprocmask(2)), and gives the mask that was.
+//! - `set_of(&[c_int]) -> Set`, `all() -> Set`, `contains(&Set, c_int) -> bool`.
+
+mod mask;
+mod set;
+
+#[cfg(target_os = "linux")]
+mod mask_linux;
+#[cfg(target_os = "linux")]
+use mask_linux as platform;
+
+#[cfg(not(target_os = "linux"))]
+mod mask_posix;
+#[cfg(not(target_os = "linux"))]
+use mask_posix as platform;
 
 use std::io;
 use std::mem::MaybeUninit;
 use std::ptr;
 
-use libc::{c_int, c_void, siginfo_t, sigset_t};
+use libc::{c_int, c_void, siginfo_t};
+use rustix::process::getpid;
 
-#[cfg(target_os = "linux")]
-mod mask_linux;
-#[cfg(target_os = "linux")]
-use mask_linux as mask;
-
-#[cfg(not(target_os = "linux"))]
-mod mask_posix;
-#[cfg(not(target_os = "linux"))]
-use mask_posix as mask;
-
+use super::errno::cannot_fail;
 pub use mask::{Mask, is_blocked};
+use set::{contains, set_of};
 
 /// The signals that write(2) sends to the thread that wrote (signal(7)): a broken pipe, and a file
 /// at its size limit.
@@ -25,8 +38,8 @@ const OF_WRITING: [c_int; 2] = [libc::SIGPIPE, libc::SIGXFSZ];
 /// Runs `write` so that a broken pipe or a file at its size limit is an error and not the end of the
 /// process.
 ///
-/// No disposition is touched. The two signals are blocked, and the one that `write` brings with its
-/// error is taken away before the old mask is put back, so the command finds no signal, no mask and
+/// No disposition is touched. The two signals are blocked, and the one that came with the error of
+/// `write` is taken away before the old mask is put back. So the command finds no signal, no mask and
 /// no disposition changed.
 pub fn without_write_signals<T>(write: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     let _mask = Mask::block(&OF_WRITING);
@@ -34,14 +47,14 @@ pub fn without_write_signals<T>(write: impl FnOnce() -> io::Result<T>) -> io::Re
     let result = write();
     let error = result.as_ref().err().and_then(io::Error::raw_os_error);
     for (signal, was_pending) in OF_WRITING.into_iter().zip(pending_before) {
-        let brings = if signal == libc::SIGPIPE {
+        let its_error = if signal == libc::SIGPIPE {
             libc::EPIPE
         } else {
             libc::EFBIG
         };
         // Looked at before it is waited for: where the signal is ignored, some kernels drop it
         // although it is blocked, and sigwait(3) would wait for ever.
-        if error == Some(brings) && is_pending(signal) {
+        if error == Some(its_error) && is_pending(signal) {
             consume(signal);
             // The thread had one already, and there is no second of the same.
             if was_pending && !is_pending(signal) {
@@ -62,9 +75,9 @@ pub struct Disposition {
 }
 
 impl Disposition {
-    /// Has a handler called at this signal, so that it interrupts a system call (no SA_RESTART).
+    /// Sets a handler for this signal, so that the signal interrupts a system call (no SA_RESTART).
     ///
-    /// The handler may do what is safe at any moment: at most note that it was called.
+    /// The handler does only what is async-signal-safe (signal-safety(7)): it sets a flag.
     pub fn call(signal: c_int, handler: Handler) -> Disposition {
         let mut action = zeroed_action();
         action.sa_sigaction = handler as libc::sighandler_t;
@@ -72,9 +85,9 @@ impl Disposition {
         action.sa_flags = libc::SA_SIGINFO;
         let mut found = zeroed_action();
         // SAFETY: `action` has a handler of the type that SA_SIGINFO asks for, which by the contract
-        // above is safe at any moment, and an empty mask; the disposition that was is written to
+        // above is async-signal-safe, and an empty mask; the disposition that was is written to
         // `found`.
-        unsafe { libc::sigaction(signal, &action, &mut found) };
+        cannot_fail(unsafe { libc::sigaction(signal, &action, &mut found) });
         Disposition { signal, found }
     }
 
@@ -83,8 +96,15 @@ impl Disposition {
         let mut found = zeroed_action();
         // SAFETY: zeroes are the default disposition, no flags and an empty mask; what was is written
         // to `found`.
-        unsafe { libc::sigaction(signal, &zeroed_action(), &mut found) };
+        cannot_fail(unsafe { libc::sigaction(signal, &zeroed_action(), &mut found) });
         Disposition { signal, found }
+    }
+}
+
+impl Drop for Disposition {
+    fn drop(&mut self) {
+        // SAFETY: a disposition that sigaction(2) itself has given.
+        cannot_fail(unsafe { libc::sigaction(self.signal, &self.found, ptr::null_mut()) });
     }
 }
 
@@ -101,49 +121,39 @@ pub fn with_children<T>(run: impl FnOnce() -> T) -> T {
         consume(libc::SIGCHLD);
     }
     drop(default);
-    // To set a disposition by which a signal is ignored drops one that is pending (sigaction(2)).
+    // Ignoring a signal again drops one that is pending (sigaction(2)).
     if was_pending && !is_pending(libc::SIGCHLD) {
         send_to_self(libc::SIGCHLD);
     }
     result
 }
 
-impl Drop for Disposition {
-    fn drop(&mut self) {
-        // SAFETY: a disposition that sigaction(2) itself has given.
-        unsafe { libc::sigaction(self.signal, &self.found, ptr::null_mut()) };
-    }
-}
-
 /// Whether a signal is ignored.
-fn is_ignored(signal: c_int) -> bool {
+pub fn is_ignored(signal: c_int) -> bool {
     let mut found = zeroed_action();
     // SAFETY: a null pointer sets nothing; the disposition is written to `found`.
-    unsafe { libc::sigaction(signal, ptr::null(), &mut found) };
+    cannot_fail(unsafe { libc::sigaction(signal, ptr::null(), &mut found) });
     found.sa_sigaction == libc::SIG_IGN
 }
 
-/// Whether a signal is blocked and has come.
+/// Whether a signal is pending: it has come and is blocked.
 pub fn is_pending(signal: c_int) -> bool {
     let mut set = set_of(&[]);
     // SAFETY: sigpending(2) writes to the set that the pointer names.
-    unsafe { libc::sigpending(&mut set) };
-    // SAFETY: a valid set and a signal number that the C library itself names.
-    unsafe { libc::sigismember(&set, signal) == 1 }
+    cannot_fail(unsafe { libc::sigpending(&mut set) });
+    contains(&set, signal)
 }
 
 /// Sends a signal to this process, as others would: not to its thread, as raise(3) does.
 pub fn send_to_self(signal: c_int) {
-    // SAFETY: getpid(2) touches no memory of ours.
-    let ourselves = unsafe { libc::getpid() };
     // SAFETY: kill(2) touches no memory of ours.
-    unsafe { libc::kill(ourselves, signal) };
+    cannot_fail(unsafe { libc::kill(getpid().as_raw_nonzero().get(), signal) });
 }
 
 /// Sends a signal to this thread, as write(2) does.
 fn send_to_thread(signal: c_int) {
     // SAFETY: raise(3) touches no memory of ours.
-    unsafe { libc::raise(signal) };
+    cannot_fail(unsafe { libc::raise(signal) });
 }
 
 /// Takes a pending and blocked signal away. One that was sent to this thread goes before one that was
@@ -152,20 +162,7 @@ pub fn consume(signal: c_int) {
     let mut taken = 0;
     // SAFETY: the set is valid and `taken` is an int to write to; the signal is pending, so this
     // returns at once.
-    unsafe { libc::sigwait(&set_of(&[signal]), &mut taken) };
-}
-
-/// A set of signals, as the C library keeps it.
-pub fn set_of(signals: &[c_int]) -> sigset_t {
-    let mut set = MaybeUninit::<sigset_t>::zeroed();
-    // SAFETY: sigemptyset(3) fills the set that the pointer names.
-    unsafe { libc::sigemptyset(set.as_mut_ptr()) };
-    for &signal in signals {
-        // SAFETY: a set that was filled, and a signal number that the C library itself names.
-        unsafe { libc::sigaddset(set.as_mut_ptr(), signal) };
-    }
-    // SAFETY: it is filled.
-    unsafe { set.assume_init() }
+    cannot_fail(unsafe { libc::sigwait(&set_of(&[signal]), &mut taken) });
 }
 
 fn zeroed_action() -> libc::sigaction {
