@@ -6,14 +6,8 @@ use std::os::fd::BorrowedFd;
 use libc::c_int;
 use rustix::io::Errno;
 
-/// Nobody tells.
 pub const TELLS_OF_LOSS: bool = false;
 
-/// Does nothing.
-///
-/// # Errors
-///
-/// None.
-pub fn signal_at_end(_connection: BorrowedFd<'_>, _signal: c_int) -> Result<(), Errno> {
+pub fn signal_at_end(_: BorrowedFd<'_>, _: c_int) -> Result<(), Errno> {
     Ok(())
 }
