@@ -18,19 +18,19 @@ impl RuntimeLimit {
     ///
     /// [`Error::MaxRuntime`] where it is ignored or blocked, which the command would inherit.
     pub fn new(time: Duration) -> Result<RuntimeLimit, Error> {
-        match sys::alarm_state() {
-            sys::AlarmState::Ignored => Err(Error::MaxRuntime("SIGALRM is ignored here")),
-            sys::AlarmState::Blocked => Err(Error::MaxRuntime("SIGALRM is blocked here")),
-            sys::AlarmState::Rings => Ok(RuntimeLimit(time)),
+        match sys::sigalrm_state() {
+            sys::SigalrmState::Ignored => Err(Error::MaxRuntime("SIGALRM is ignored here")),
+            sys::SigalrmState::Blocked => Err(Error::MaxRuntime("SIGALRM is blocked here")),
+            sys::SigalrmState::Delivered => Ok(RuntimeLimit(time)),
         }
     }
 
-    /// Sets it going. A timer of the caller's that rings earlier is left.
+    /// Sets it going. A timer of the caller's that fires earlier is left.
     ///
     /// # Errors
     ///
     /// [`Error::MaxRuntime`].
     pub fn start(&self) -> Result<(), Error> {
-        sys::ring_alarm(self.0).map_err(|_| Error::MaxRuntime("the timer cannot be set"))
+        sys::arm_itimer(self.0).map_err(|_| Error::MaxRuntime("the timer cannot be set"))
     }
 }

@@ -42,7 +42,7 @@ pub use observe::{
 pub use ofd_lock::{HAVE_RANGES, RangeLock, try_range, wait_range};
 pub use search::{SHELL, find, search_and_execute};
 pub use signal::{with_children, without_write_signals};
-pub use timer::{AlarmState, WaitTimer, alarm_state, ring_alarm};
+pub use timer::{SigalrmState, WaitTimer, arm_itimer, sigalrm_state};
 pub use words::Words;
 
 #[cfg(not(any(

@@ -1,6 +1,6 @@
 //! Promises about `-w`: how long a wait is, how it ends when the time is up, and that it ends.
 
-#[cfg(all(target_os = "linux", not(nonoverlap_interval_bell)))]
+#[cfg(all(target_os = "linux", not(nonoverlap_interval_timer)))]
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::harness::{Ended, Holder, Run, Scene, Waiter, nonoverlap};
 const MUCH: Duration = Duration::from_secs(5);
 
 /// The signal that the caller's user may not have pending: none at all.
-#[cfg(all(target_os = "linux", not(nonoverlap_interval_bell)))]
+#[cfg(all(target_os = "linux", not(nonoverlap_interval_timer)))]
 const NONE_PENDING: [&str; 3] = ["prlimit", "--sigpending=0", crate::harness::NONOVERLAP];
 
 #[test]
@@ -125,7 +125,7 @@ fn no_time_at_all_is_a_refusal_at_once() {
 
 // Only a timer of timer_create(2) needs room in the user's queue of signals; an interval timer always
 // exists.
-#[cfg(all(target_os = "linux", not(nonoverlap_interval_bell)))]
+#[cfg(all(target_os = "linux", not(nonoverlap_interval_timer)))]
 #[test]
 fn a_timer_that_cannot_be_made_is_71_and_nothing_runs() {
     let scene = Scene::new();
@@ -144,7 +144,7 @@ fn a_timer_that_cannot_be_made_is_71_and_nothing_runs() {
 }
 
 // As above.
-#[cfg(all(target_os = "linux", not(nonoverlap_interval_bell)))]
+#[cfg(all(target_os = "linux", not(nonoverlap_interval_timer)))]
 #[test]
 fn a_timer_is_made_only_where_there_is_a_time_to_wait() {
     let scene = Scene::new();
@@ -169,7 +169,7 @@ fn try_to_run(scene: &Scene, options: &[&str]) -> Ended {
         .run()
 }
 
-#[cfg(all(target_os = "linux", not(nonoverlap_interval_bell)))]
+#[cfg(all(target_os = "linux", not(nonoverlap_interval_timer)))]
 fn without_a_timer(scene: &Scene, options: &[&str]) -> Ended {
     let mut run = Command::new(NONE_PENDING[0]);
     run.args(&NONE_PENDING[1..]).args(options).arg(scene.lock());

@@ -1,17 +1,48 @@
-//! Timers.
+//! Timers: one of our own that ends a wait, and the interval timer of the process, by which SIGALRM
+//! ends the command.
+//!
+//! A platform's file offers `Timer` with `arm` and `interrupted`, which are those of [`WaitTimer`].
 
 mod itimer;
 
-// The one rustflag of this project: it runs the other systems' timer on Linux, where it can be tested.
-#[cfg(any(not(target_os = "linux"), nonoverlap_interval_bell))]
-mod interval;
-#[cfg(any(not(target_os = "linux"), nonoverlap_interval_bell))]
-use interval as platform;
-
-#[cfg(all(target_os = "linux", not(nonoverlap_interval_bell)))]
+#[cfg(all(target_os = "linux", not(nonoverlap_interval_timer)))]
 mod posix_timer;
-#[cfg(all(target_os = "linux", not(nonoverlap_interval_bell)))]
+#[cfg(all(target_os = "linux", not(nonoverlap_interval_timer)))]
 use posix_timer as platform;
 
-pub use itimer::{AlarmState, alarm_state, ring_alarm};
-pub use platform::WaitTimer;
+// The one rustflag of this project: it runs the other systems' timer on Linux, where it can be tested.
+#[cfg(any(not(target_os = "linux"), nonoverlap_interval_timer))]
+mod interval;
+#[cfg(any(not(target_os = "linux"), nonoverlap_interval_timer))]
+use interval as platform;
+
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+pub use itimer::{SigalrmState, arm_itimer, sigalrm_state};
+
+/// How long after a signal the next one comes. One may come between the caller's look at the clock and
+/// the call that it is to interrupt, and is lost.
+const REPEAT: Duration = Duration::from_millis(10);
+
+/// A timer whose signal interrupts a blocked system call. Dropping it puts back all that was found:
+/// disposition, mask, signals that were pending, and the caller's own timer.
+pub struct WaitTimer(platform::Timer);
+
+impl WaitTimer {
+    /// The timer fires after this time, and then every ten milliseconds.
+    ///
+    /// # Errors
+    ///
+    /// As timer_create(2), such as EAGAIN where RLIMIT_SIGPENDING is exhausted, or as setitimer(2).
+    pub fn arm(after: Duration) -> Result<WaitTimer, Errno> {
+        platform::Timer::arm(after).map(WaitTimer)
+    }
+
+    /// To be called when a system call was interrupted. A signal that is not our timer's then does what
+    /// it would have done without us.
+    pub fn interrupted(&mut self) {
+        self.0.interrupted();
+    }
+}

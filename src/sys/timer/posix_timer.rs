@@ -1,4 +1,4 @@
-//! The bell that ends a wait: a timer of its own, made by timer_create(2).
+//! The timer that ends a wait: one of its own, made by timer_create(2).
 
 use std::mem::{self, MaybeUninit};
 use std::ptr;
@@ -7,83 +7,73 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use crate::sys::errno::last_error;
-use crate::sys::signal::Mask;
-use crate::sys::signal::{Disposition, send_to_self};
+use super::REPEAT;
+use crate::sys::errno::{cannot_fail, check};
+use crate::sys::signal::{Disposition, Mask, send_to_self};
 
-/// The signal of the bell. By default it is ignored (signal(7)), so whoever sends it to us while we
-/// wait is answered as ever; and SIGALRM, with the caller's own alarm, is not touched at all.
+/// The timer's signal. By default it is ignored (signal(7)), so that it does nothing to us where it
+/// comes from somebody else; and SIGALRM, with the caller's own itimer, is not touched at all.
 const SIGNAL: libc::c_int = libc::SIGURG;
 
-/// How long after a ring it rings again.
-const AGAIN: Duration = Duration::from_millis(10);
-
 /// Whether the signal has come from somebody else: the caller had it blocked and pending, or somebody
-/// sent it while we waited. Then it is sent again when all is as the caller left it, and is pending if
-/// it is blocked, and nothing if it is not.
+/// sent it while we waited. Then it is sent again when all is as the caller left it: it is pending
+/// then if it is blocked, and ignored if it is not.
 static CAME_FROM_ELSEWHERE: AtomicBool = AtomicBool::new(false);
 
-extern "C" fn hear(_: libc::c_int, about: *mut libc::siginfo_t, _: *mut libc::c_void) {
+extern "C" fn on_signal(_: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
     // SAFETY: the kernel passes a valid siginfo to a handler with SA_SIGINFO.
-    if unsafe { (*about).si_code } != libc::SI_TIMER {
+    if unsafe { (*info).si_code } != libc::SI_TIMER {
         CAME_FROM_ELSEWHERE.store(true, Ordering::Relaxed);
     }
 }
 
-/// A timer whose signal interrupts a system call. Dropping it puts everything back.
-pub struct WaitTimer {
+/// The timer, and what was found. Dropping it disarms the timer first; then the fields are dropped in
+/// their order: the disposition before the mask, so that a last signal of the timer meets our handler,
+/// and after both what is to be sent again.
+pub struct Timer {
     timer: libc::timer_t,
-    /// Put back in this order: the disposition before the mask, so that a last ring meets our
-    /// handler, and then what is owed to the caller.
     _disposition: Disposition,
     _mask: Mask,
-    _owed: Owed,
+    _resend: Resend,
 }
 
-impl WaitTimer {
-    /// Rings after this time, and then every ten milliseconds.
-    ///
-    /// # Errors
-    ///
-    /// As timer_create(2), such as EAGAIN where RLIMIT_SIGPENDING is exhausted.
-    pub fn arm(after: Duration) -> Result<WaitTimer, Errno> {
-        let owed = Owed;
-        // Known before any handler is set, which may change it (see `mask_linux.rs`).
+impl Timer {
+    pub fn arm(after: Duration) -> Result<Timer, Errno> {
+        let resend = Resend;
+        // Read before any handler is set, which may change it (see `mask_linux.rs`).
         let mask = Mask::block(&[]);
-        let disposition = Disposition::call(SIGNAL, hear);
+        let disposition = Disposition::call(SIGNAL, on_signal);
         mem::forget(Mask::unblock(&[SIGNAL]));
-        let timer = make_timer()?;
-        let bell = WaitTimer {
-            timer,
+        let timer = Timer {
+            timer: make_timer()?,
             _disposition: disposition,
             _mask: mask,
-            _owed: owed,
+            _resend: resend,
         };
         let times = libc::itimerspec {
             it_value: timespec(after),
-            it_interval: timespec(AGAIN),
+            it_interval: timespec(REPEAT),
         };
         // SAFETY: the timer exists; `times` is valid; a null pointer asks for no old times.
-        let set = unsafe { libc::timer_settime(bell.timer, 0, &times, ptr::null_mut()) };
-        if set < 0 { Err(last_error()) } else { Ok(bell) }
+        check(unsafe { libc::timer_settime(timer.timer, 0, &times, ptr::null_mut()) })?;
+        Ok(timer)
     }
 
-    /// To be called when a system call was interrupted. There is nothing to do here: a signal that
-    /// is not the bell's has found its own disposition.
+    /// Does nothing: a signal that is not the timer's has had its own disposition.
     pub fn interrupted(&mut self) {}
 }
 
-impl Drop for WaitTimer {
+impl Drop for Timer {
     fn drop(&mut self) {
         // SAFETY: the timer exists, and is not used again.
-        unsafe { libc::timer_delete(self.timer) };
+        cannot_fail(unsafe { libc::timer_delete(self.timer) });
     }
 }
 
-/// What came from elsewhere, sent again on drop.
-struct Owed;
+/// Sends what came from elsewhere again, on drop.
+struct Resend;
 
-impl Drop for Owed {
+impl Drop for Resend {
     fn drop(&mut self) {
         if CAME_FROM_ELSEWHERE.swap(false, Ordering::Relaxed) {
             send_to_self(SIGNAL);
@@ -101,15 +91,12 @@ fn make_timer() -> Result<libc::timer_t, Errno> {
     let mut timer = MaybeUninit::<libc::timer_t>::uninit();
     // SAFETY: the two fields that SIGEV_SIGNAL wants are set, and zeroes are valid for the others;
     // the timer's name is written to `timer`.
-    let made = unsafe { libc::timer_create(libc::CLOCK_MONOTONIC, place, timer.as_mut_ptr()) };
-    if made < 0 {
-        return Err(last_error());
-    }
+    check(unsafe { libc::timer_create(libc::CLOCK_MONOTONIC, place, timer.as_mut_ptr()) })?;
     // SAFETY: written by the call that succeeded.
     Ok(unsafe { timer.assume_init() })
 }
 
-/// Cut to what a time_t of 32 bits can hold; whoever waits looks at the clock and goes on waiting.
+/// At most what a time_t of 32 bits can hold; who waits looks at the clock and goes on waiting.
 fn timespec(time: Duration) -> libc::timespec {
     let seconds = i32::try_from(time.as_secs()).unwrap_or(i32::MAX);
     libc::timespec {
