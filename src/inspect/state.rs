@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use rustix::io::Errno;
 
 use crate::lock::record::Record;
-use crate::sys;
+use crate::sys::{self, WhyUnknown};
 
 /// What can be said of the lock on a file.
 pub enum LockState {
@@ -14,7 +14,7 @@ pub enum LockState {
     /// Nobody has it.
     Free,
     /// There may be a lock that cannot be seen from here, for this reason.
-    Unknown(&'static str),
+    Unknown(WhyUnknown),
     /// What a server's helper says: whether somebody has it, if that is known, and more.
     Remote(Option<bool>, Vec<u8>),
 }

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use rustix::process::geteuid;
 
 use crate::inspect::state::{Holder, Holders};
+use crate::sys::WhyUnknown;
 use crate::text::escape::Escaped;
 use crate::text::time::{Elapsed, since};
 
@@ -112,5 +113,20 @@ impl Display for For {
         self.0.map_or(Ok(()), |start| {
             write!(out, " for {}", Elapsed(since(start)))
         })
+    }
+}
+
+/// Why it cannot be told who holds it, or whether anybody does.
+pub fn why_unknown(why: WhyUnknown) -> &'static str {
+    match why {
+        WhyUnknown::OtherPidNamespace => "processes outside of this PID namespace cannot be seen",
+        WhyUnknown::ProcHidden => "/proc hides processes",
+        WhyUnknown::NoTable => "/proc/locks cannot be read",
+        WhyUnknown::NoNumber => "/proc does not tell the number of its file system",
+        WhyUnknown::SharedNumber => {
+            "a file of another subvolume has the same number, and one is locked"
+        }
+        WhyUnknown::LocksElsewhere => "the file system may have locks that only it knows of",
+        WhyUnknown::NotTold => "the system does not tell of its locks",
     }
 }

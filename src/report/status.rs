@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::fmt::{self, Display, Write};
 use std::os::unix::ffi::OsStrExt;
 
-use super::holders::Sentence;
+use super::holders::{Sentence, why_unknown};
 use super::log_tail;
 use super::outcome::Answer;
 use super::status_json;
@@ -116,7 +116,9 @@ impl Display for Line {
                     }
                 }
             },
-            Ok(LockState::Unknown(why)) => write!(out, "cannot tell: {why}"),
+            Ok(LockState::Unknown(why)) => {
+                write!(out, "cannot tell: {}", why_unknown(*why))
+            }
             Ok(LockState::Remote(None, why)) => write!(out, "cannot tell: {}", Escaped(why)),
             Ok(LockState::Remote(Some(_), said)) => write!(out, "{}", Escaped(said)),
             Err(reason) => write!(out, "cannot tell: {}", Reason(*reason)),

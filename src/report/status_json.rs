@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use rustix::io::Errno;
 
+use super::holders::why_unknown;
 use crate::inspect::state::{Holder, LockReport, LockState, RecordedProcess};
 use crate::model::error::Reason;
 use crate::model::target::LockTarget;
@@ -87,7 +88,7 @@ fn name(process: RecordedProcess) -> &'static str {
 fn words(out: &mut String, report: &LockReport) -> fmt::Result {
     let (told, error) = match &report.state {
         Err(reason) => (None, Some(Reason(*reason).to_string().into_bytes())),
-        Ok(LockState::Unknown(why)) => (None, Some(why.as_bytes().to_vec())),
+        Ok(LockState::Unknown(why)) => (None, Some(why_unknown(*why).as_bytes().to_vec())),
         Ok(LockState::Remote(None, why)) => (None, Some(why.clone())),
         Ok(LockState::Remote(Some(_), text)) => (Some(text.clone()), None),
         Ok(_) => (None, None),

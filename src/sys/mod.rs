@@ -36,8 +36,8 @@ pub use guardian::start_guardian;
 pub use lost::{TELLS_OF_LOSS, signal_at_end};
 pub use number::strtod;
 pub use observe::{
-    FileLocks, INSPECT_FLAGS, Snapshot, State, command_line, identity, knows_every_pid, path_of,
-    process,
+    FileLocks, INSPECT_FLAGS, Snapshot, State, WhyUnknown, command_line, identity, knows_every_pid,
+    path_of, process,
 };
 pub use ofd_lock::{HAVE_RANGES, RangeLock, try_range, wait_range};
 pub use search::{SHELL, find, search_and_execute};

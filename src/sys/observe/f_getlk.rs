@@ -13,29 +13,24 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 
 use super::processes::has_open;
-use crate::sys::observe::{FileLocks, State};
+use super::{FileLocks, State, WhyUnknown};
+use crate::sys::errno::check;
 
-/// Opens a file to look at. A FIFO does not wait, and a terminal does not become ours.
 pub const INSPECT_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 
 /// There is nothing to be read for all files at once.
 pub struct Snapshot;
 
 impl Snapshot {
-    /// There is nothing to read.
     pub fn take() -> Snapshot {
         Snapshot
     }
 
-    /// The locks on an open file, of which `writer` says that it has one.
     pub fn of(&self, file: BorrowedFd<'_>, writer: Option<u32>) -> FileLocks {
         let (state, taker) = match first_lock(file) {
             Some(lock) if lock.l_type == libc::F_UNLCK as libc::c_short => (State::Free, None),
             Some(lock) => (State::Locked, u32::try_from(lock.l_pid).ok()),
-            None => (
-                State::Unknown("the system does not tell of its locks"),
-                None,
-            ),
+            None => (State::Unknown(WhyUnknown::NotTold), None),
         };
         let is_locked = state == State::Locked;
         FileLocks {
@@ -49,7 +44,6 @@ impl Snapshot {
         }
     }
 
-    /// Deleted files cannot be seen.
     pub fn deleted(&self, _: &Path, _: BorrowedFd<'_>) -> impl Iterator<Item = &Path> {
         std::iter::empty()
     }
@@ -63,14 +57,11 @@ fn first_lock(file: BorrowedFd<'_>) -> Option<libc::flock> {
     // whole file, from its start.
     unsafe { (*place).l_type = libc::F_WRLCK as libc::c_short };
     // SAFETY: the descriptor is open, and F_GETLK reads and writes one flock structure.
-    if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETLK, place) } < 0 {
-        return None;
-    }
+    check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETLK, place) }).ok()?;
     // SAFETY: zeroed at first, and integers throughout.
     Some(unsafe { range.assume_init() })
 }
 
-/// The path of an open file: unknown.
 pub fn path_of(_: BorrowedFd<'_>) -> Option<PathBuf> {
     None
 }

@@ -9,12 +9,11 @@ use std::time::{Duration, UNIX_EPOCH};
 use libc::c_int;
 
 use super::sysctl::{room_for_arguments, sysctl};
-use crate::sys::observe::{Identity, Process};
+use super::{Identity, Process};
 
 /// A process of the kernel's own (sys/proc.h, P_KPROC).
 const KERNELS: libc::c_long = 0x4;
 
-/// Looks a process up; nothing if there is none, or it cannot be seen.
 pub fn process(pid: u32) -> Option<Process> {
     let info = info(pid)?;
     let start = Duration::new(
@@ -48,7 +47,6 @@ fn info(pid: u32) -> Option<libc::kinfo_proc> {
     (written == size && info.ki_structsize as usize == size).then_some(info)
 }
 
-/// Looks up whose a process is; nothing is known of one that is gone.
 pub fn identity(pid: u32) -> Identity {
     Identity {
         user: info(pid).map(|info| info.ki_uid),
@@ -56,8 +54,6 @@ pub fn identity(pid: u32) -> Identity {
     }
 }
 
-/// The command line of a process, its words with blanks between them; nothing where it may not be
-/// read.
 pub fn command_line(pid: u32) -> Option<Vec<u8>> {
     let pid = c_int::try_from(pid).ok()?;
     let mut place = room_for_arguments()?;
@@ -68,7 +64,7 @@ pub fn command_line(pid: u32) -> Option<Vec<u8>> {
     Some(words.join(&b' '))
 }
 
-/// Whether a PID that is not there belongs to no process at all. In a jail it may be one outside.
+/// In a jail, a PID may be that of a process outside of it.
 pub fn knows_every_pid() -> bool {
     let mut jailed = [0; size_of::<c_int>()];
     let name = c"security.jail.jailed";
@@ -81,8 +77,8 @@ pub fn knows_every_pid() -> bool {
     number.is_some_and(|number| sysctl(number, &mut jailed).is_some_and(|jailed| jailed == [0; 4]))
 }
 
-/// Whether a process certainly has this file open: unknown. The list of its descriptors
-/// (KERN_PROC_FILEDESC) has a form of its own in each release.
+/// Unknown: the list of a process's descriptors (KERN_PROC_FILEDESC) has a form of its own in each
+/// release.
 pub fn has_open(_: u32, _: BorrowedFd<'_>) -> bool {
     false
 }

@@ -8,12 +8,11 @@ use std::time::{Duration, UNIX_EPOCH};
 use libc::{c_int, c_void};
 
 use super::sysctl::{room_for_arguments, sysctl};
-use crate::sys::observe::{Identity, Process};
+use super::{Identity, Process};
 
 /// It is working on its end (XNU's bsd/sys/proc_info.h, PROC_FLAG_INEXIT).
 const IN_EXIT: u32 = 0x4;
 
-/// Looks a process up; nothing if there is none, or it cannot be seen.
 pub fn process(pid: u32) -> Option<Process> {
     let info = info(pid)?;
     let start = Duration::new(
@@ -46,7 +45,6 @@ fn info(pid: u32) -> Option<libc::proc_bsdinfo> {
     (written == size).then(|| unsafe { info.assume_init() })
 }
 
-/// Looks up whose a process is; nothing is known of one that is gone.
 pub fn identity(pid: u32) -> Identity {
     Identity {
         user: info(pid).map(|info| info.pbi_uid),
@@ -54,9 +52,6 @@ pub fn identity(pid: u32) -> Identity {
     }
 }
 
-/// The command line of a process, its words with blanks between them; nothing where it may not be
-/// read.
-///
 /// KERN_PROCARGS2 gives argc, the path of the program, some NULs, and then the words, each with a
 /// NUL behind it (XNU's bsd/kern/kern_sysctl.c, sysctl_procargsx).
 pub fn command_line(pid: u32) -> Option<Vec<u8>> {
@@ -73,12 +68,11 @@ pub fn command_line(pid: u32) -> Option<Vec<u8>> {
     Some(words.join(&b' '))
 }
 
-/// Whether a PID that is not there belongs to no process at all: there is one list of them.
+/// There is one list of them.
 pub fn knows_every_pid() -> bool {
     true
 }
 
-/// Whether a process certainly has this file open.
 pub fn has_open(pid: u32, file: BorrowedFd<'_>) -> bool {
     let (Ok(pid), Ok(state)) = (c_int::try_from(pid), rustix::fs::fstat(file)) else {
         return false;

@@ -1,7 +1,13 @@
-//! What the files of the platforms tell, in the same words on each. What a platform cannot tell is
-//! said as unknown.
-
-use std::time::SystemTime;
+//! What the kernel tells of locks and of processes, in the same words on each platform. What a platform
+//! cannot tell is said as unknown.
+//!
+//! A platform is two choices:
+//!
+//! - `locks` offers `INSPECT_FLAGS`, `path_of`, and `Snapshot` with `take`, `of` and `deleted`:
+//!   Linux's /proc, or F_GETLK elsewhere.
+//! - `processes` offers `process`, `identity`, `command_line` and `knows_every_pid`, and, where locks
+//!   are asked for by F_GETLK, `has_open(pid, file) -> bool`: whether a process certainly has this file
+//!   open, which is false where that is unknown.
 
 #[cfg(target_os = "linux")]
 mod linux;
@@ -31,10 +37,38 @@ use none as processes;
 #[cfg(any(target_os = "macos", target_os = "freebsd"))]
 mod sysctl;
 
-pub use locks::{INSPECT_FLAGS, Snapshot, path_of};
-pub use processes::{command_line, identity, knows_every_pid, process};
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
-/// What is to be seen of the locks on one file.
+use rustix::fs::OFlags;
+
+/// Flags of open(2) for a file that is to be looked at and nothing else. A FIFO does not wait, and a
+/// terminal does not become ours.
+pub const INSPECT_FLAGS: OFlags = locks::INSPECT_FLAGS;
+
+/// All locks of the system at about one moment, where the system has a list of them.
+pub struct Snapshot(locks::Snapshot);
+
+impl Snapshot {
+    /// Reads the list. What cannot be read is unknown later.
+    pub fn take() -> Snapshot {
+        Snapshot(locks::Snapshot::take())
+    }
+
+    /// The locks on an open file. `writer` is the process that its record names, which may have one.
+    pub fn of(&self, file: BorrowedFd<'_>, writer: Option<u32>) -> FileLocks {
+        self.0.of(file, writer)
+    }
+
+    /// Where locked files can be opened that had this path, on the mount of the open file `beside`, and
+    /// were deleted: none where the system does not tell.
+    pub fn deleted(&self, path: &Path, beside: BorrowedFd<'_>) -> impl Iterator<Item = &Path> {
+        self.0.deleted(path, beside)
+    }
+}
+
+/// What is known of the locks on one file.
 pub struct FileLocks {
     /// Whether there is a lock, whoever has it.
     pub state: State,
@@ -55,7 +89,32 @@ pub enum State {
     /// It is not.
     Free,
     /// That cannot be told, for this reason.
-    Unknown(&'static str),
+    Unknown(WhyUnknown),
+}
+
+/// Why it cannot be told whether a file is locked.
+#[allow(dead_code)] // Each platform has some of these reasons.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum WhyUnknown {
+    /// We are in a PID namespace. The lists leave out locks of processes outside of it.
+    OtherPidNamespace,
+    /// `/proc` hides processes (proc(5), `hidepid` and `subset`).
+    ProcHidden,
+    /// `/proc/locks` cannot be read.
+    NoTable,
+    /// `/proc` does not tell the device number of the file's file system.
+    NoNumber,
+    /// A file of another btrfs or bcachefs subvolume has the same number, and one of them is locked.
+    SharedNumber,
+    /// The file system may have locks of other machines, or of its own, that are in no list here.
+    LocksElsewhere,
+    /// The system does not tell: F_GETLK failed.
+    NotTold,
+}
+
+/// The path of an open file, without symbolic links; nothing where the system does not tell.
+pub fn path_of(file: BorrowedFd<'_>) -> Option<PathBuf> {
+    locks::path_of(file)
 }
 
 /// A process, as far as anybody may know it. Where a system does not tell, nothing is said.
@@ -75,11 +134,33 @@ pub struct Process {
     pub started: Option<SystemTime>,
 }
 
-/// Whose a process is, and what it is called at home.
+/// Looks a process up; nothing if there is none, or it cannot be seen.
+pub fn process(pid: u32) -> Option<Process> {
+    processes::process(pid)
+}
+
+/// A process's owner and its PID in its own namespace.
 #[derive(Default)]
 pub struct Identity {
     /// The effective user ID.
     pub user: Option<u32>,
     /// Its PID in its own PID namespace, if that is not ours.
     pub inner_pid: Option<u32>,
+}
+
+/// Looks up whose a process is; nothing is known of one that is gone.
+pub fn identity(pid: u32) -> Identity {
+    processes::identity(pid)
+}
+
+/// The command line of a process, its words with blanks between them. On Linux its name in brackets if
+/// it has none. Nothing where there is no such process, or its command line may not be read.
+pub fn command_line(pid: u32) -> Option<Vec<u8>> {
+    processes::command_line(pid)
+}
+
+/// Whether a PID that is not there belongs to no process at all. It may do so in a PID namespace of
+/// Linux, or in a jail of FreeBSD.
+pub fn knows_every_pid() -> bool {
+    processes::knows_every_pid()
 }

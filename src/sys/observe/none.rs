@@ -5,31 +5,28 @@ use std::os::fd::BorrowedFd;
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
-use crate::sys::observe::{Identity, Process};
+use super::{Identity, Process};
 
-/// Looks a process up; nothing if there is none. All that kill(2) tells is that there is one.
+/// All that kill(2) tells is that there is one.
 pub fn process(pid: u32) -> Option<Process> {
     let known = i32::try_from(pid).ok().and_then(Pid::from_raw)?;
     let is_there = test_kill_process(known) != Err(Errno::SRCH);
     is_there.then(Process::default)
 }
 
-/// Looks up whose a process is: unknown.
 pub fn identity(_: u32) -> Identity {
     Identity::default()
 }
 
-/// The command line of a process: unknown.
 pub fn command_line(_: u32) -> Option<Vec<u8>> {
     None
 }
 
-/// Whether a PID that is not there belongs to no process at all: there is one list of them.
+/// There is one list of them.
 pub fn knows_every_pid() -> bool {
     true
 }
 
-/// Whether a process certainly has this file open: unknown.
 pub fn has_open(_: u32, _: BorrowedFd<'_>) -> bool {
     false
 }

@@ -56,7 +56,6 @@ pub fn name_of(file: BorrowedFd<'_>, mounts: &[Mount]) -> Option<Named> {
     })
 }
 
-/// The path of an open file, without symbolic links.
 pub fn path_of(file: BorrowedFd<'_>) -> Option<PathBuf> {
     fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()
 }

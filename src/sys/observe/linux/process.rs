@@ -11,7 +11,6 @@ const PF_EXITING: u64 = 0x4;
 /// In the flags of a thread of the kernel's own (the kernel's sched.h).
 const PF_KTHREAD: u64 = 0x0020_0000;
 
-/// Looks a process up; nothing if there is none, or it cannot be seen.
 pub fn process(pid: u32) -> Option<Process> {
     let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
     let stat = String::from_utf8_lossy(&stat);
@@ -48,7 +47,6 @@ fn ward(guardian: u32) -> Option<u32> {
     number.trim().parse().ok().filter(|&pid| pid > 0)
 }
 
-/// Looks up whose a process is; nothing is known of one that is gone.
 pub fn identity(pid: u32) -> Identity {
     let status = fs::read(format!("/proc/{pid}/status")).unwrap_or_default();
     let status = String::from_utf8_lossy(&status);
@@ -64,8 +62,6 @@ pub fn identity(pid: u32) -> Identity {
     }
 }
 
-/// The command line of a process, its words with blanks between them; its name in brackets if it
-/// has none; nothing where there is no such process.
 pub fn command_line(pid: u32) -> Option<Vec<u8>> {
     let mut line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     while line.last() == Some(&0) {
@@ -81,8 +77,8 @@ pub fn command_line(pid: u32) -> Option<Vec<u8>> {
     Some(line)
 }
 
-/// Whether a PID that is not there belongs to no process at all. Only the initial PID namespace has
-/// a number for every process; its own is fixed (PROC_PID_INIT_INO in the kernel's proc_ns.h).
+/// Only the initial PID namespace has a number for every process; the namespace's own number is fixed
+/// (PROC_PID_INIT_INO in the kernel's proc_ns.h).
 pub fn knows_every_pid() -> bool {
     fs::read_link("/proc/self/ns/pid").is_ok_and(|name| name.as_os_str() == "pid:[4026531836]")
 }

@@ -21,12 +21,11 @@ use rustix::fs::OFlags;
 
 use super::mounts::{Inode, Mount, Named, info_of, mount_of, mount_seen_by, mounts_of, name_of};
 use super::process::knows_every_pid;
-use crate::sys::observe::{FileLocks, State};
+use crate::sys::observe::{FileLocks, State, WhyUnknown};
 
 pub use super::mounts::path_of;
 
-/// Opens a file to look at and for nothing else: no right to read it is needed, a device does not
-/// notice, and a FIFO does not wait.
+/// With O_PATH no right to read the file is needed, a device does not notice, and a FIFO does not wait.
 pub const INSPECT_FLAGS: OFlags = OFlags::PATH;
 
 /// How often the table is read while it changes and not all descriptors can be looked into. A
@@ -53,7 +52,7 @@ pub struct Snapshot {
     /// Processes that may not be looked into.
     closed: HashSet<u32>,
     /// Why there may be locks that cannot be seen, if that is so.
-    blind_spot: Option<&'static str>,
+    blind_spot: Option<WhyUnknown>,
 }
 
 /// What is known of the locks on the files of one name.
@@ -93,7 +92,7 @@ impl Snapshot {
         let saw_all = match snapshot.read_table() {
             Ok(_) => snapshot.read_descriptors(),
             Err(_) => {
-                snapshot.blind_spot = Some("/proc/locks cannot be read");
+                snapshot.blind_spot = Some(WhyUnknown::NoTable);
                 return snapshot;
             }
         };
@@ -102,7 +101,7 @@ impl Snapshot {
             match snapshot.read_table() {
                 Ok(table) if saw_all || table.len() <= ONE_PIECE || table == last => break,
                 Ok(table) => last = table,
-                Err(_) => snapshot.blind_spot = Some("/proc/locks cannot be read"),
+                Err(_) => snapshot.blind_spot = Some(WhyUnknown::NoTable),
             }
         }
         snapshot
@@ -111,9 +110,8 @@ impl Snapshot {
     /// The locks on an open file, of which `writer` says that it has one.
     pub fn of(&self, file: BorrowedFd<'_>, writer: Option<u32>) -> FileLocks {
         let Some(name) = name_of(file, &self.mounts) else {
-            let why = "/proc does not tell the number of its file system";
             return FileLocks {
-                state: State::Unknown(self.blind_spot.unwrap_or(why)),
+                state: State::Unknown(self.blind_spot.unwrap_or(WhyUnknown::NoNumber)),
                 holders: Vec::new(),
                 takers: Vec::new(),
                 waiters: None,
@@ -146,12 +144,10 @@ impl Snapshot {
             _ if !holders.is_empty() => State::Locked,
             _ if seen.is_in_table && !name.is_ambiguous => State::Locked,
             _ if name.is_ambiguous && self.may_be_of_closed(seen) => {
-                State::Unknown("a file of another subvolume has the same number, and one is locked")
+                State::Unknown(WhyUnknown::SharedNumber)
             }
             Some(why) => State::Unknown(why),
-            None if name.keeps_locks_elsewhere => {
-                State::Unknown("the file system may have locks that only it knows of")
-            }
+            None if name.keeps_locks_elsewhere => State::Unknown(WhyUnknown::LocksElsewhere),
             None => State::Free,
         };
         let is_counted = seen.waiters == 0 || !name.is_ambiguous;
@@ -326,11 +322,11 @@ fn is_name_of(name: &[u8], place: &Path) -> bool {
 /// Why the table may leave a lock out for good. It has them all in the initial PID namespace, where
 /// every process has a number, if `/proc` is that namespace's own and not a part of it (proc(5),
 /// `hidepid` and `subset`).
-fn blind_spot() -> Option<&'static str> {
+fn blind_spot() -> Option<WhyUnknown> {
     if !knows_every_pid() {
-        Some("processes outside of this PID namespace cannot be seen")
+        Some(WhyUnknown::OtherPidNamespace)
     } else if fs::metadata("/proc/1").is_err() {
-        Some("/proc hides processes")
+        Some(WhyUnknown::ProcHidden)
     } else {
         None
     }
