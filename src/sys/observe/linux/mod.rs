@@ -1,5 +1,7 @@
 //! What Linux's `/proc` tells.
 
+mod descriptors;
 mod mounts;
 pub mod process;
 pub mod snapshot;
+mod table;

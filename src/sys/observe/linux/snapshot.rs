@@ -8,75 +8,37 @@
 //! `fdinfo` say for certain that this process holds this lock, but can only be read of processes
 //! that one may trace.
 
-use std::collections::{HashMap, HashSet};
-use std::ffi::OsStr;
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
 use std::os::fd::BorrowedFd;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use rustix::fs::OFlags;
 
-use super::mounts::{Inode, Mount, Named, info_of, mount_of, mount_seen_by, mounts_of, name_of};
+use super::descriptors::Descriptors;
+use super::mounts::{Mount, Named, info_of, mount_of, mounts_of, name_of};
 use super::process::knows_every_pid;
+use super::table::{Listed, Reading, Table};
 use crate::sys::observe::{FileLocks, State, WhyUnknown};
 
 pub use super::mounts::path_of;
 
-/// With O_PATH no right to read the file is needed, a device does not notice, and a FIFO does not wait.
+/// With O_PATH no right to read the file is needed, a device does not notice, and a FIFO does not
+/// wait.
 pub const INSPECT_FLAGS: OFlags = OFlags::PATH;
 
 /// How often the table is read while it changes and not all descriptors can be looked into. A
 /// reading misses an entry if one before it goes away between two pieces.
 const READINGS: usize = 16;
 
-/// A table that is shorter was read in one piece, and so at one moment: the kernel gives as much as
-/// fits a page (its seq_file.c), which is 4,096 bytes at the least, and a line is far shorter than
-/// the rest.
-const ONE_PIECE: usize = 3800;
-
-/// More than a page of most processors: how much is asked for at first.
-const PIECE: usize = 8192;
-
-/// All locks of the system at about one moment.
 #[derive(Default)]
 pub struct Snapshot {
-    locks: HashMap<Inode, TableEntry>,
-    /// Locked files that were deleted, by the path that they had: on which mount, and where to open
-    /// them.
-    deleted: HashMap<Vec<u8>, Vec<(Mount, PathBuf)>>,
+    table: Table,
+    descriptors: Descriptors,
     /// The mounts that we see.
     mounts: Vec<Mount>,
-    /// Processes that may not be looked into.
-    closed: HashSet<u32>,
     /// Why there may be locks that cannot be seen, if that is so.
     blind_spot: Option<WhyUnknown>,
-}
-
-/// What is known of the locks on the files of one name.
-#[derive(Default)]
-struct TableEntry {
-    /// Processes with a descriptor that has a lock, and where that is.
-    holders: Vec<(u32, PathBuf)>,
-    /// Processes that the table says took a lock, which need not be alive.
-    takers: Vec<u32>,
-    waiters: usize,
-    is_in_table: bool,
-}
-
-impl TableEntry {
-    /// The processes with a lock on this very file.
-    fn holders_of(&self, name: &Named) -> Vec<u32> {
-        let mut holders = Vec::new();
-        for (pid, place) in &self.holders {
-            if !holders.contains(pid) && name.is_at(place) {
-                holders.push(*pid);
-            }
-        }
-        holders
-    }
 }
 
 impl Snapshot {
@@ -89,25 +51,35 @@ impl Snapshot {
             blind_spot: blind_spot(),
             ..Snapshot::default()
         };
-        let saw_all = match snapshot.read_table() {
-            Ok(_) => snapshot.read_descriptors(),
-            Err(_) => {
-                snapshot.blind_spot = Some(WhyUnknown::NoTable);
-                return snapshot;
-            }
-        };
-        let mut last = Vec::new();
+        if snapshot.table.read().is_err() {
+            snapshot.blind_spot = Some(WhyUnknown::NoTable);
+            return snapshot;
+        }
+        let saw_all = snapshot.descriptors.read_all();
+        let mut last = Reading::default();
         for _ in 0..READINGS {
-            match snapshot.read_table() {
-                Ok(table) if saw_all || table.len() <= ONE_PIECE || table == last => break,
-                Ok(table) => last = table,
+            match snapshot.table.read() {
+                Ok(now) if saw_all || now.is_of_one_moment() || now == last => break,
+                Ok(now) => last = now,
                 Err(_) => snapshot.blind_spot = Some(WhyUnknown::NoTable),
             }
         }
         snapshot
     }
 
-    /// The locks on an open file, of which `writer` says that it has one.
+    /// The locks on an open file. `writer` is the process that its record names.
+    ///
+    /// What is said, by the first line that is true:
+    ///
+    /// | what is seen | what is said |
+    /// |---|---|
+    /// | the kernel does not tell the file's number | unknown: the blind spot, or `NoNumber` |
+    /// | a descriptor with a lock on this very file | locked, and by whom |
+    /// | the table has a lock with the file's number, which no other file has | locked |
+    /// | the same, but a file of another subvolume may have that number, and the lock may be of a process that cannot be looked into | unknown: `SharedNumber` |
+    /// | a part of the locks cannot be seen | unknown: the blind spot |
+    /// | the file system keeps locks where the table does not have them | unknown: `LocksElsewhere` |
+    /// | nothing of all this | free |
     pub fn of(&self, file: BorrowedFd<'_>, writer: Option<u32>) -> FileLocks {
         let Some(name) = name_of(file, &self.mounts) else {
             return FileLocks {
@@ -117,205 +89,74 @@ impl Snapshot {
                 waiters: None,
             };
         };
-        let nothing = TableEntry::default();
-        let seen = self.locks.get(&name.inode).unwrap_or(&nothing);
-        let mut holders = seen.holders_of(&name);
-        // A survey takes its time, and the lock may have gone from one to another meanwhile.
+        let nothing = Listed::default();
+        let listed = self.table.of(&name.inode).unwrap_or(&nothing);
+        let holders = self.confirmed(&name, listed, writer);
+        let mut takers = listed.takers.clone();
+        takers.retain(|pid| self.descriptors.closed.contains(pid) && !holders.contains(pid));
+        let is_counted = listed.waiters == 0 || !name.is_ambiguous;
+        let sees_waiters = self.blind_spot.is_none() && !name.keeps_locks_elsewhere && is_counted;
+        FileLocks {
+            state: self.state(&name, listed, &holders),
+            holders,
+            takers,
+            waiters: sees_waiters.then_some(listed.waiters),
+        }
+    }
+
+    /// The processes that hold the file's lock. A snapshot takes its time, and the lock may have gone
+    /// from one to another meanwhile: where that may be so, the processes are looked into once more.
+    fn confirmed(&self, name: &Named, listed: &Listed, writer: Option<u32>) -> Vec<u32> {
+        let holders = self.descriptors.holders_of(name);
         let mut doubtful: Vec<u32> = match &holders[..] {
-            [] => seen.takers.clone(),
+            [] => listed.takers.clone(),
             [_] => Vec::new(),
             several => several.to_vec(),
         };
         doubtful.extend(writer.filter(|pid| !holders.contains(pid)));
-        if !doubtful.is_empty() {
-            let mut now = Snapshot::default();
-            for pid in doubtful {
-                now.read_process(pid, &Path::new("/proc").join(pid.to_string()));
-            }
-            let still = now
-                .locks
-                .get(&name.inode)
-                .map(|seen| seen.holders_of(&name));
-            holders = still.filter(|still| !still.is_empty()).unwrap_or(holders);
+        if doubtful.is_empty() {
+            return holders;
         }
-        let mut takers = seen.takers.clone();
-        takers.retain(|pid| self.closed.contains(pid) && !holders.contains(pid));
-        let state = match self.blind_spot {
+        let mut now = Descriptors::default();
+        for pid in doubtful {
+            now.read_process(pid);
+        }
+        let still = now.holders_of(name);
+        if still.is_empty() { holders } else { still }
+    }
+
+    fn state(&self, name: &Named, listed: &Listed, holders: &[u32]) -> State {
+        match self.blind_spot {
             _ if !holders.is_empty() => State::Locked,
-            _ if seen.is_in_table && !name.is_ambiguous => State::Locked,
-            _ if name.is_ambiguous && self.may_be_of_closed(seen) => {
+            _ if listed.is_locked && !name.is_ambiguous => State::Locked,
+            _ if name.is_ambiguous && self.may_be_of_closed(name, listed) => {
                 State::Unknown(WhyUnknown::SharedNumber)
             }
             Some(why) => State::Unknown(why),
             None if name.keeps_locks_elsewhere => State::Unknown(WhyUnknown::LocksElsewhere),
             None => State::Free,
-        };
-        let is_counted = seen.waiters == 0 || !name.is_ambiguous;
-        let sees_waiters = self.blind_spot.is_none() && !name.keeps_locks_elsewhere && is_counted;
-        FileLocks {
-            state,
-            holders,
-            takers,
-            waiters: sees_waiters.then_some(seen.waiters),
         }
     }
 
     /// Whether a lock that the table has may be one of a process that cannot be looked into.
-    fn may_be_of_closed(&self, seen: &TableEntry) -> bool {
-        let is_seen = |taker: &u32| seen.holders.iter().any(|(pid, _)| pid == taker);
-        let all_seen = !seen.holders.is_empty() && seen.takers.iter().all(is_seen);
-        seen.is_in_table && !self.closed.is_empty() && !all_seen
+    fn may_be_of_closed(&self, name: &Named, listed: &Listed) -> bool {
+        let seen = self.descriptors.locks_of(&name.inode);
+        let is_seen = |taker: &u32| seen.iter().any(|(pid, _)| pid == taker);
+        let all_seen = !seen.is_empty() && listed.takers.iter().all(is_seen);
+        listed.is_locked && !self.descriptors.closed.is_empty() && !all_seen
     }
 
-    /// Where locked files can be opened that had this path, on the mount of this file, and were
-    /// deleted. Among other mounts the same path is another file's.
+    /// Only those on the mount of `beside`: among other mounts the same path is another file's.
     pub fn deleted(&self, path: &Path, beside: BorrowedFd<'_>) -> impl Iterator<Item = &Path> {
         let info = info_of(beside);
         let ours = info.ok().and_then(|info| mount_of(&info, &self.mounts));
-        let found = self.deleted.get(path.as_os_str().as_bytes());
-        found
-            .into_iter()
-            .flatten()
-            .filter(move |(theirs, _)| ours.is_none_or(|ours| ours.is_same_place(theirs)))
-            .map(|(_, place)| place.as_path())
-    }
-
-    /// Notes what the table says, and returns it.
-    fn read_table(&mut self) -> io::Result<Vec<u8>> {
-        let table = read_at_once("/proc/locks")?;
-        let mut waiters: HashMap<Inode, Vec<Option<u32>>> = HashMap::new();
-        for line in String::from_utf8_lossy(&table).lines() {
-            let Some(entry) = Entry::of(line) else {
-                continue;
-            };
-            if entry.waits {
-                let waiters = waiters.entry(entry.inode).or_default();
-                // Where the table grew between two pieces, a line comes twice.
-                if entry.taker.is_none() || !waiters.contains(&entry.taker) {
-                    waiters.push(entry.taker);
-                }
-                continue;
-            }
-            let seen = self.locks.entry(entry.inode).or_default();
-            seen.is_in_table = true;
-            if !entry.taker.is_none_or(|taker| seen.takers.contains(&taker)) {
-                seen.takers.extend(entry.taker);
-            }
-        }
-        for (inode, waiters) in waiters {
-            let seen = self.locks.entry(inode).or_default();
-            seen.waiters = seen.waiters.max(waiters.len());
-        }
-        Ok(table)
-    }
-
-    /// Whether all descriptors of all processes could be looked into.
-    fn read_descriptors(&mut self) -> bool {
-        let Ok(processes) = fs::read_dir("/proc") else {
-            return false;
-        };
-        let mut saw_all = true;
-        for process in processes {
-            let Ok(process) = process else {
-                return false;
-            };
-            let pid = process.file_name().to_str().map(str::parse);
-            if let Some(Ok(pid)) = pid {
-                saw_all &= self.read_process(pid, &process.path());
-            }
-        }
-        saw_all
-    }
-
-    /// Whether all descriptors of a process could be looked into.
-    fn read_process(&mut self, pid: u32, process: &Path) -> bool {
-        let saw_all = match self.read_descriptors_of(pid, process) {
-            // Its first thread may have ended, which then has none.
-            Ok(0) => self.read_threads(pid, process),
-            Ok(_) => true,
-            Err(error) => has_ended(&error),
-        };
-        if !saw_all {
-            self.closed.insert(pid);
-        }
-        saw_all
-    }
-
-    fn read_threads(&mut self, pid: u32, process: &Path) -> bool {
-        let threads = process.join("task");
-        // One folder for each, and two links that every folder has.
-        if fs::metadata(&threads).is_ok_and(|threads| threads.nlink() <= 3) {
-            return true;
-        }
-        let read = |thread: io::Result<fs::DirEntry>| {
-            let read = thread.and_then(|thread| self.read_descriptors_of(pid, &thread.path()));
-            read.map_or_else(|error| has_ended(&error), |_| true)
-        };
-        fs::read_dir(threads).map_or_else(|error| has_ended(&error), |mut all| all.all(read))
-    }
-
-    /// How many descriptors there are.
-    fn read_descriptors_of(&mut self, pid: u32, process: &Path) -> io::Result<usize> {
-        let mut count = 0;
-        for descriptor in fs::read_dir(process.join("fdinfo"))? {
-            let descriptor = descriptor?;
-            count += 1;
-            let info = match fs::read(descriptor.path()) {
-                Ok(info) => info,
-                // It was closed while we looked; that is not a lock that we missed.
-                Err(error) if has_ended(&error) => continue,
-                Err(error) => return Err(error),
-            };
-            let info = String::from_utf8_lossy(&info);
-            for line in info.lines().filter_map(|line| line.strip_prefix("lock:")) {
-                if let Some(entry) = Entry::of(line.trim_start()) {
-                    let place = process.join("fd").join(descriptor.file_name());
-                    self.note_if_deleted(process, &place, &info);
-                    let seen = self.locks.entry(entry.inode).or_default();
-                    seen.holders.push((pid, place));
-                }
-            }
-        }
-        Ok(count)
-    }
-
-    fn note_if_deleted(&mut self, process: &Path, place: &Path, info: &str) {
-        let name = fs::read_link(place)
-            .unwrap_or_default()
-            .into_os_string()
-            .into_vec();
-        let Some(path) = name.strip_suffix(b" (deleted)") else {
-            return;
-        };
-        if is_name_of(&name, place) {
-            return;
-        }
-        let found = self.deleted.entry(path.to_vec()).or_default();
-        found.push((mount_seen_by(process, info), place.to_owned()));
-    }
-}
-
-/// Reads a list in pieces as long as the kernel gives them: std's `fs::read` asks for 32 bytes first,
-/// and is given a single entry.
-fn read_at_once(path: &str) -> io::Result<Vec<u8>> {
-    let mut list = Vec::with_capacity(PIECE);
-    File::open(path)?.read_to_end(&mut list)?;
-    Ok(list)
-}
-
-/// The process or its descriptor is gone by now.
-fn has_ended(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
-}
-
-/// Whether a file may be called so, mark and all, and is not deleted.
-fn is_name_of(name: &[u8], place: &Path) -> bool {
-    match (
-        fs::symlink_metadata(OsStr::from_bytes(name)),
-        fs::metadata(place),
-    ) {
-        (Ok(one), Ok(other)) => (one.dev(), one.ino()) == (other.dev(), other.ino()),
-        _ => false,
+        let path = path.as_os_str().as_bytes();
+        self.descriptors
+            .deleted
+            .iter()
+            .filter(move |file| file.path == path)
+            .filter(move |file| ours.is_none_or(|ours| ours.is_same_place(&file.mount)))
+            .map(|file| file.place.as_path())
     }
 }
 
@@ -329,36 +170,5 @@ fn blind_spot() -> Option<WhyUnknown> {
         Some(WhyUnknown::ProcHidden)
     } else {
         None
-    }
-}
-
-/// A line such as `1: FLOCK  ADVISORY  WRITE 6122 fe:00:1234 0 EOF`, or with `->` after the number
-/// for one that waits.
-struct Entry {
-    waits: bool,
-    /// Nothing for a record lock on an open file description, which has no PID.
-    taker: Option<u32>,
-    inode: Inode,
-}
-
-impl Entry {
-    fn of(line: &str) -> Option<Entry> {
-        let mut words = line.split_ascii_whitespace().skip(1).peekable();
-        let waits = words.next_if_eq(&"->").is_some();
-        // Leases and delegations stand here, too, and exclude no lock.
-        if !matches!(words.next()?, "FLOCK" | "POSIX" | "OFDLCK") {
-            return None;
-        }
-        // ADVISORY or MANDATORY, READ or WRITE.
-        let mut words = words.skip(2);
-        let taker = words.next()?.parse().ok().filter(|&pid| pid > 0);
-        let inode = words
-            .next()
-            .filter(|place| place.matches(':').count() == 2)?;
-        Some(Entry {
-            waits,
-            taker,
-            inode: inode.to_owned(),
-        })
     }
 }
