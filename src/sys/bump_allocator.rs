@@ -1,17 +1,17 @@
-//! Memory for the few words that are remembered before exec, without asking the kernel for it.
+//! A bump allocator of 1.5 KB, so that an ordinary run never enters the C library's.
 //!
 //! The C library's allocator makes five system calls before its first byte (musl 1.2.5: brk twice,
 //! mmap twice, munmap), a fifth of all that a run makes. A run needs some hundred bytes for some
-//! microseconds. So they come out of a fixed arena and are not taken back; what does not fit comes
-//! from the C library as ever.
+//! microseconds. They come out of a fixed arena and are not taken back. What does not fit comes
+//! from the C library.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::UnsafeCell;
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Bytes in the arena: enough for all but long lines, and so few that all variables of the musl build
-/// are in one page, which costs one page fault in place of three.
+/// Bytes in the arena: enough for all but long lines, and so few that all variables of the musl
+/// build are in one page, which costs one page fault in place of three.
 const SIZE: usize = 1536;
 
 struct Arena {

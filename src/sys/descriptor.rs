@@ -8,8 +8,8 @@ use super::errno::check;
 
 /// Moves a descriptor to the lowest free number from `least` up, and closes the old number.
 ///
-/// The new descriptor is not close-on-exec, because the command is to inherit it. (`rustix` has only
-/// the close-on-exec form, and taking the flag off again would be a system call more.)
+/// The new descriptor is not close-on-exec, because the command is to inherit it. (`rustix` has
+/// only the close-on-exec form, and taking the flag off again would be a system call more.)
 ///
 /// # Errors
 ///

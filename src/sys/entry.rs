@@ -10,9 +10,9 @@ macro_rules! entry_point {
         ///
         /// # Safety
         ///
-        /// `argv` points to `argc` pointers to strings and one null pointer, all of which live as long
-        /// as the process (C17 5.1.2.2.1). That is what every C library passes here, and nobody else
-        /// calls it.
+        /// `argv` points to `argc` pointers to strings and one null pointer, all of which live as
+        /// long as the process (C17 5.1.2.2.1). That is what every C library passes here, and
+        /// nobody else calls it.
         #[allow(unsafe_code)]
         mod c_main {
             use std::ffi::{c_char, c_int};

@@ -10,8 +10,8 @@ pub fn last_error() -> Errno {
     Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO)
 }
 
-/// The result of a call, or the reason if it is negative. To be asked before the next call, which may
-/// change errno(3).
+/// The result of a call, or the reason if it is negative. To be asked before the next call, which
+/// may change errno(3).
 ///
 /// # Errors
 ///
@@ -24,8 +24,8 @@ pub fn check(result: c_int) -> Result<c_int, Errno> {
     }
 }
 
-/// Takes the result of a call that fails for wrong arguments only, which it is not given here. A build
-/// for the tests ends where that is not true.
+/// Takes the result of a call that fails for wrong arguments only, which it is not given here. A
+/// build for the tests ends where that is not true.
 pub fn cannot_fail(result: c_int) {
     debug_assert_eq!(result, 0, "{}", last_error());
 }

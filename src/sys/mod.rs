@@ -1,8 +1,19 @@
-//! The system calls that need `unsafe`, and the one place where platforms differ. There is no
-//! policy here.
+//! The only `unsafe`, and the one place where platforms differ. There is no policy here, and no
+//! sentence for people.
 //!
-//! Everything else goes through `rustix`, which is safe. What is here is here because `rustix` has
-//! no safe call for it.
+//! What `rustix` has a safe call for is called by way of `rustix`, here and elsewhere. A facility
+//! that platforms have differently is a folder: its mod.rs states what it offers to the program and
+//! chooses the platform's file, which must offer what stands beside it here.
+//!
+//! | folder | platforms | a platform's file offers |
+//! |---|---|---|
+//! | signal/ | mask_linux, mask_posix | `Set`, `change`, `set_of`, `all`, `contains` |
+//! | timer/ | posix_timer, interval | `Timer` with `arm` and `interrupted` |
+//! | ofd_lock/ | fcntl, none | `HAVE_RANGES`, `set` |
+//! | guardian/ | linux, kqueue | `start` |
+//! | lost/ | sigio, none | `TELLS_OF_LOSS`, `signal_at_end` |
+//! | observe/, locks | linux/snapshot, f_getlk | `INSPECT_FLAGS`, `path_of`, `Snapshot` with `take`, `of`, `deleted` |
+//! | observe/, processes | linux/process, macos, freebsd, none | `process`, `identity`, `command_line`, `knows_every_pid`; but for Linux, `has_open` |
 #![allow(unsafe_code)]
 
 mod bump_allocator;

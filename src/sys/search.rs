@@ -1,4 +1,4 @@
-//! execvp(3), the same on every C library: musl's runs no text that does not say what runs it.
+//! execvp(3), the same on every C library: musl's does not run a script without `#!`.
 
 use std::convert::Infallible;
 use std::env;
@@ -13,7 +13,7 @@ use super::exec::{self, ExecArgs};
 /// Where a command is looked for if PATH is unset: what confstr(3) gives for _CS_PATH on Linux.
 const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
 
-/// What runs a text that does not say itself what runs it.
+/// What runs a script without `#!`.
 pub const SHELL: &CStr = c"/bin/sh";
 
 /// Executes the program of this name. Returns only the reason why that fails.
@@ -82,8 +82,7 @@ fn search<T>(
     Err(reason)
 }
 
-/// Executes one file, and if the kernel does not know what it is, has the shell read it as a
-/// script.
+/// Executes one file. If the kernel does not know its format, the shell runs it as a script.
 fn execute(place: &CStr, args: ExecArgs<'_>) -> Errno {
     match exec::execute(place, args) {
         Errno::NOEXEC => execute_by_shell(place, args),
@@ -93,8 +92,8 @@ fn execute(place: &CStr, args: ExecArgs<'_>) -> Errno {
 
 fn execute_by_shell(place: &CStr, args: ExecArgs<'_>) -> Errno {
     let mut of_shell = vec![SHELL.as_ptr()];
-    // Found through an empty element of PATH, a name can begin with a dash or a plus, and is not to be an
-    // option of the shell.
+    // A name found through an empty element of PATH can begin with a dash or a plus, and is not to
+    // become an option of the shell.
     if matches!(place.to_bytes().first(), Some(b'-' | b'+')) {
         of_shell.push(c"--".as_ptr());
     }

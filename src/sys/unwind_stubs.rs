@@ -14,7 +14,7 @@
 use std::ffi::{c_int, c_void};
 use std::process::abort;
 
-/// That there are no more calls to tell of (the Itanium C++ ABI: `_URC_END_OF_STACK`).
+/// There are no more frames (the Itanium C++ ABI: `_URC_END_OF_STACK`).
 const END_OF_STACK: c_int = 5;
 
 #[unsafe(no_mangle)]

@@ -6,9 +6,10 @@
 //! reaper, as FreeBSD's procctl(2) can, it does.)
 //!
 //! NOTE_EXIT may be asked for of any process, not only of a child (kqueue(2)), and a process that
-//! is gone already is ESRCH. It comes when no instruction of the process is executed any more and its
-//! descriptors are closed: on FreeBSD before the parent is told (exit1 in sys/kern/kern_exit.c), on
-//! macOS even before the process can be waited for (proc_exit in bsd/kern/kern_exit.c).
+//! is gone already is ESRCH. It comes when no instruction of the process is executed any more and
+//! its descriptors are closed: on FreeBSD before the parent is told (exit1 in
+//! sys/kern/kern_exit.c), on macOS even before the process can be waited for (proc_exit in
+//! bsd/kern/kern_exit.c).
 
 use std::mem::{MaybeUninit, forget};
 use std::os::fd::{BorrowedFd, OwnedFd};

@@ -24,8 +24,8 @@ pub const GUARDIAN: &CStr = c"nonoverlap-lock";
 
 /// # Errors
 ///
-/// Of pidfd_open(2) (Linux 5.3), pipe(2), and clone(2). The guardian answers those of close_range(2)
-/// (Linux 5.9) and the rest.
+/// Of pidfd_open(2) (Linux 5.3), pipe(2), and clone(2). The guardian answers those of
+/// close_range(2) (Linux 5.9) and the rest.
 pub fn start(lock: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     // Ours before there is a child, so that it cannot be of another process that came to our
     // number.

@@ -1,10 +1,10 @@
-//! The process that holds a lock for as long as another process lives: its ward, which is this process,
-//! and later the command that it becomes.
+//! The process that holds a lock for as long as another process lives: its ward, which is this
+//! process, and later the command that it becomes.
 //!
-//! A platform's file offers `start(lock)`: it starts the guardian, and returns the end of a pipe from
-//! which [`start_guardian`] reads the guardian's answer. The guardian then has three descriptors, set
-//! by [`set_streams`]: the lock on 0, what tells of the ward's end on 1, and the pipe on 2. It answers
-//! by [`say_ready`] or by [`fail`], and ends by [`exit_now`].
+//! A platform's file offers `start(lock)`: it starts the guardian, and returns the end of a pipe
+//! from which [`start_guardian`] reads the guardian's answer. The guardian then has three
+//! descriptors, set by [`set_streams`]: the lock on 0, what tells of the ward's end on 1, and the
+//! pipe on 2. It answers by [`say_ready`] or by [`fail`], and ends by [`exit_now`].
 
 #[cfg(target_os = "linux")]
 mod linux;
@@ -69,8 +69,8 @@ fn leave_caller() -> Result<(), Errno> {
     chdir(c"/")
 }
 
-/// In the guardian: puts these on 0, 1 and 2, whatever of the caller's lies there. The other numbers
-/// are left to the platform, which closes them all.
+/// In the guardian: puts these on 0, 1 and 2, whatever of the caller's lies there. The other
+/// numbers are left to the platform, which closes them all.
 fn set_streams(lock: BorrowedFd<'_>, watched: impl AsFd, writer: &OwnedFd) -> Result<(), Errno> {
     let lock = above_the_streams(lock)?;
     stdio::dup2_stdin(&lock)?;
@@ -80,8 +80,8 @@ fn set_streams(lock: BorrowedFd<'_>, watched: impl AsFd, writer: &OwnedFd) -> Re
     Ok(())
 }
 
-/// Duplicates a descriptor to where the guardian puts nothing in its place: if 0, 1 or 2 was closed,
-/// it may lie there.
+/// Duplicates a descriptor to where the guardian puts nothing in its place: if 0, 1 or 2 was
+/// closed, it may lie there.
 fn above_the_streams(descriptor: impl AsFd) -> Result<OwnedFd, Errno> {
     io::fcntl_dupfd_cloexec(descriptor, 10)
 }

@@ -10,7 +10,7 @@ use libc::{c_int, c_void};
 use super::sysctl::{room_for_arguments, sysctl};
 use super::{Identity, Process};
 
-/// It is working on its end (XNU's bsd/sys/proc_info.h, PROC_FLAG_INEXIT).
+/// It is exiting (XNU's bsd/sys/proc_info.h, PROC_FLAG_INEXIT).
 const IN_EXIT: u32 = 0x4;
 
 pub fn process(pid: u32) -> Option<Process> {

@@ -1,13 +1,13 @@
-//! What the kernel tells of locks and of processes, in the same words on each platform. What a platform
-//! cannot tell is said as unknown.
+//! What the kernel tells of locks and of processes, in the same words on each platform. What a
+//! platform cannot tell is said as unknown.
 //!
 //! A platform is two choices:
 //!
 //! - `locks` offers `INSPECT_FLAGS`, `path_of`, and `Snapshot` with `take`, `of` and `deleted`:
 //!   Linux's /proc, or F_GETLK elsewhere.
-//! - `processes` offers `process`, `identity`, `command_line` and `knows_every_pid`, and, where locks
-//!   are asked for by F_GETLK, `has_open(pid, file) -> bool`: whether a process certainly has this file
-//!   open, which is false where that is unknown.
+//! - `processes` offers `process`, `identity`, `command_line` and `knows_every_pid`, and, where
+//!   locks are asked for by F_GETLK, `has_open(pid, file) -> bool`: whether a process certainly has
+//!   this file open, which is false where that is unknown.
 
 #[cfg(target_os = "linux")]
 mod linux;
@@ -43,8 +43,8 @@ use std::time::SystemTime;
 
 use rustix::fs::OFlags;
 
-/// Flags of open(2) for a file that is to be looked at and nothing else. A FIFO does not wait, and a
-/// terminal does not become ours.
+/// Flags of open(2) for a file that is to be looked at and nothing else. A FIFO does not wait, and
+/// a terminal does not become ours.
 pub const INSPECT_FLAGS: OFlags = locks::INSPECT_FLAGS;
 
 /// All locks of the system at about one moment, where the system has a list of them.
@@ -56,13 +56,14 @@ impl Snapshot {
         Snapshot(locks::Snapshot::take())
     }
 
-    /// The locks on an open file. `writer` is the process that its record names, which may have one.
+    /// The locks on an open file. `writer` is the process that its record names, which may have
+    /// one.
     pub fn of(&self, file: BorrowedFd<'_>, writer: Option<u32>) -> FileLocks {
         self.0.of(file, writer)
     }
 
-    /// Where locked files can be opened that had this path, on the mount of the open file `beside`, and
-    /// were deleted: none where the system does not tell.
+    /// Where locked files can be opened that had this path, on the mount of the open file `beside`,
+    /// and were deleted: none where the system does not tell.
     pub fn deleted(&self, path: &Path, beside: BorrowedFd<'_>) -> impl Iterator<Item = &Path> {
         self.0.deleted(path, beside)
     }
@@ -104,7 +105,8 @@ pub enum WhyUnknown {
     NoTable,
     /// `/proc` does not tell the device number of the file's file system.
     NoNumber,
-    /// A file of another btrfs or bcachefs subvolume has the same number, and one of them is locked.
+    /// A file of another btrfs or bcachefs subvolume has the same number, and one of them is
+    /// locked.
     SharedNumber,
     /// The file system may have locks of other machines, or of its own, that are in no list here.
     LocksElsewhere,
@@ -153,8 +155,8 @@ pub fn identity(pid: u32) -> Identity {
     processes::identity(pid)
 }
 
-/// The command line of a process, its words with blanks between them. On Linux its name in brackets if
-/// it has none. Nothing where there is no such process, or its command line may not be read.
+/// The command line of a process, its words with blanks between them. On Linux its name in brackets
+/// if it has none. Nothing where there is no such process, or its command line may not be read.
 pub fn command_line(pid: u32) -> Option<Vec<u8>> {
     processes::command_line(pid)
 }

@@ -40,8 +40,8 @@ enum Blocking {
     Yes,
 }
 
-/// fcntl(2) with F_OFD_SETLK: does it or fails at once. The range is `length` bytes from `start` on;
-/// 0 bytes are all up to the end, however far the file grows.
+/// fcntl(2) with F_OFD_SETLK: does it or fails at once. The range is `length` bytes from `start`
+/// on; 0 bytes are all up to the end, however far the file grows.
 ///
 /// # Errors
 ///

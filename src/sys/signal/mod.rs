@@ -35,12 +35,12 @@ use set::{contains, set_of};
 /// at its size limit.
 const OF_WRITING: [c_int; 2] = [libc::SIGPIPE, libc::SIGXFSZ];
 
-/// Runs `write` so that a broken pipe or a file at its size limit is an error and not the end of the
-/// process.
+/// Runs `write` so that a broken pipe or a file at its size limit is an error and not the end of
+/// the process.
 ///
 /// No disposition is touched. The two signals are blocked, and the one that came with the error of
-/// `write` is taken away before the old mask is put back. So the command finds no signal, no mask and
-/// no disposition changed.
+/// `write` is taken away before the old mask is put back. So the command finds no signal, no mask
+/// and no disposition changed.
 pub fn without_write_signals<T>(write: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     let _mask = Mask::block(&OF_WRITING);
     let pending_before = OF_WRITING.map(is_pending);
@@ -84,9 +84,9 @@ impl Disposition {
         action.sa_mask = set_of(&[]);
         action.sa_flags = libc::SA_SIGINFO;
         let mut found = zeroed_action();
-        // SAFETY: `action` has a handler of the type that SA_SIGINFO asks for, which by the contract
-        // above is async-signal-safe, and an empty mask; the disposition that was is written to
-        // `found`.
+        // SAFETY: `action` has a handler of the type that SA_SIGINFO asks for, which by the
+        // contract above is async-signal-safe, and an empty mask; the disposition that was is
+        // written to `found`.
         cannot_fail(unsafe { libc::sigaction(signal, &action, &mut found) });
         Disposition { signal, found }
     }
@@ -94,8 +94,8 @@ impl Disposition {
     /// Gives a signal its default disposition.
     fn default_of(signal: c_int) -> Disposition {
         let mut found = zeroed_action();
-        // SAFETY: zeroes are the default disposition, no flags and an empty mask; what was is written
-        // to `found`.
+        // SAFETY: zeroes are the default disposition, no flags and an empty mask; what was is
+        // written to `found`.
         cannot_fail(unsafe { libc::sigaction(signal, &zeroed_action(), &mut found) });
         Disposition { signal, found }
     }
@@ -156,8 +156,8 @@ fn send_to_thread(signal: c_int) {
     cannot_fail(unsafe { libc::raise(signal) });
 }
 
-/// Takes a pending and blocked signal away. One that was sent to this thread goes before one that was
-/// sent to the process (Linux, dequeue_signal).
+/// Takes a pending and blocked signal away. One that was sent to this thread goes before one that
+/// was sent to the process (Linux, dequeue_signal).
 pub fn consume(signal: c_int) {
     let mut taken = 0;
     // SAFETY: the set is valid and `taken` is an int to write to; the signal is pending, so this

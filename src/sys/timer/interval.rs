@@ -1,11 +1,11 @@
-//! The timer that ends a wait, for systems without timer_create(2): the process's one interval timer,
-//! which the caller may be using.
+//! The timer that ends a wait, for systems without timer_create(2): the process's one interval
+//! timer, which the caller may be using.
 //!
-//! A caller's itimer (`perl -e 'alarm 60; exec @ARGV'` is macOS's timeout) survives exec, runs on while
-//! we wait, and is to do to us what it would do to anybody: by default, to end the process. So the
-//! timer fires at whichever comes first, the caller's time or ours. At the caller's time SIGALRM is
-//! sent under the disposition and mask that were found. When the wait ends, the caller's itimer is set
-//! to what is left of it.
+//! A caller's itimer (`perl -e 'alarm 60; exec @ARGV'` is macOS's timeout) survives exec, runs on
+//! while we wait, and is to do to us what it would do to anybody: by default, to end the process.
+//! So the timer fires at whichever comes first, the caller's time or ours. At the caller's time
+//! SIGALRM is sent under the disposition and mask that were found. When the wait ends, the caller's
+//! itimer is set to what is left of it.
 
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -49,8 +49,8 @@ struct CallersItimer {
 }
 
 impl CallersItimer {
-    /// When it fires next, if it fires repeatedly. Times that have passed are left out, as the kernel
-    /// does.
+    /// When it fires next, if it fires repeatedly. Times that have passed are left out, as the
+    /// kernel does.
     fn after(self, now: Instant) -> Option<CallersItimer> {
         let mut due = self
             .due
@@ -93,7 +93,8 @@ impl Handling {
 
 impl Timer {
     pub fn arm(after: Duration) -> Result<Timer, Errno> {
-        // Blocked while the timer changes hands, so that a signal of the caller's itimer is not lost.
+        // Blocked while the timer changes hands, so that a signal of the caller's itimer is not
+        // lost.
         let mask = Mask::block(&[SIGNAL]);
         let (left, interval) = set_itimer(Duration::ZERO, Duration::ZERO)?;
         let now = Instant::now();
@@ -114,8 +115,8 @@ impl Timer {
         Ok(timer)
     }
 
-    /// At the caller's time, or where somebody sent the signal, the signal does what it would have done
-    /// without us.
+    /// At the caller's time, or where somebody sent the signal, the signal does what it would have
+    /// done without us.
     pub fn interrupted(&mut self) {
         let now = Instant::now();
         let is_callers = self
@@ -129,8 +130,8 @@ impl Timer {
         if is_callers {
             self.callers = self.callers.take().and_then(|itimer| itimer.after(now));
         }
-        // setitimer(2) fails for wrong arguments only. If it did, the timer would not fire again, and
-        // the wait would end with the lock alone.
+        // setitimer(2) fails for wrong arguments only. If it did, the timer would not fire again,
+        // and the wait would end with the lock alone.
         let _ = self.rearm();
     }
 
@@ -152,7 +153,8 @@ impl Timer {
     }
 
     /// Sends SIGALRM under the caller's disposition and mask. We live on only if it is ignored, or
-    /// blocked: then it is pending, and is remembered, because our mask lets it through to our handler.
+    /// blocked: then it is pending, and is remembered, because our mask lets it through to our
+    /// handler.
     fn deliver_to_caller(&mut self) {
         disarm();
         self.handling = None;

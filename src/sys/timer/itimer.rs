@@ -1,6 +1,6 @@
 //! The interval timer of the process (ITIMER_REAL), which sends SIGALRM and survives exec
-//! (setitimer(2) of Linux, execve(2) of FreeBSD and NetBSD; XNU keeps it with the process, which exec
-//! leaves as it is).
+//! (setitimer(2) of Linux, execve(2) of FreeBSD and NetBSD; XNU keeps it with the process, which
+//! exec leaves as it is).
 
 use std::mem::MaybeUninit;
 use std::time::Duration;
@@ -34,8 +34,8 @@ pub fn sigalrm_state() -> SigalrmState {
     }
 }
 
-/// Has SIGALRM sent to this process after this time, and not again. A timer that is running and fires
-/// earlier is left as it is.
+/// Has SIGALRM sent to this process after this time, and not again. A timer that is running and
+/// fires earlier is left as it is.
 ///
 /// # Errors
 ///
@@ -48,8 +48,8 @@ pub fn arm_itimer(after: Duration) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Sets the timer, or disarms it if `after` is zero. Gives what was left of the old time, zero if it
-/// was not armed, and the old interval.
+/// Sets the timer, or disarms it if `after` is zero. Gives what was left of the old time, zero if
+/// it was not armed, and the old interval.
 ///
 /// # Errors
 ///

@@ -10,7 +10,8 @@ mod posix_timer;
 #[cfg(all(target_os = "linux", not(nonoverlap_interval_timer)))]
 use posix_timer as platform;
 
-// The one rustflag of this project: it runs the other systems' timer on Linux, where it can be tested.
+// The one rustflag of this project: it runs the other systems' timer on Linux, where it can be
+// tested.
 #[cfg(any(not(target_os = "linux"), nonoverlap_interval_timer))]
 mod interval;
 #[cfg(any(not(target_os = "linux"), nonoverlap_interval_timer))]
@@ -22,8 +23,8 @@ use rustix::io::Errno;
 
 pub use itimer::{SigalrmState, arm_itimer, sigalrm_state};
 
-/// How long after a signal the next one comes. One may come between the caller's look at the clock and
-/// the call that it is to interrupt, and is lost.
+/// How long after a signal the next one comes. One may come between the caller's look at the clock
+/// and the call that it is to interrupt, and is lost.
 const REPEAT: Duration = Duration::from_millis(10);
 
 /// A timer whose signal interrupts a blocked system call. Dropping it puts back all that was found:
@@ -40,8 +41,8 @@ impl WaitTimer {
         platform::Timer::arm(after).map(WaitTimer)
     }
 
-    /// To be called when a system call was interrupted. A signal that is not our timer's then does what
-    /// it would have done without us.
+    /// To be called when a system call was interrupted. A signal that is not our timer's then does
+    /// what it would have done without us.
     pub fn interrupted(&mut self) {
         self.0.interrupted();
     }

@@ -15,9 +15,9 @@ use crate::sys::signal::{Disposition, Mask, send_to_self};
 /// comes from somebody else; and SIGALRM, with the caller's own itimer, is not touched at all.
 const SIGNAL: libc::c_int = libc::SIGURG;
 
-/// Whether the signal has come from somebody else: the caller had it blocked and pending, or somebody
-/// sent it while we waited. Then it is sent again when all is as the caller left it: it is pending
-/// then if it is blocked, and ignored if it is not.
+/// Whether the signal has come from somebody else: the caller had it blocked and pending, or
+/// somebody sent it while we waited. Then it is sent again when all is as the caller left it: it is
+/// pending then if it is blocked, and ignored if it is not.
 static CAME_FROM_ELSEWHERE: AtomicBool = AtomicBool::new(false);
 
 extern "C" fn on_signal(_: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
@@ -27,9 +27,9 @@ extern "C" fn on_signal(_: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc
     }
 }
 
-/// The timer, and what was found. Dropping it disarms the timer first; then the fields are dropped in
-/// their order: the disposition before the mask, so that a last signal of the timer meets our handler,
-/// and after both what is to be sent again.
+/// The timer, and what was found. Dropping it disarms the timer first; then the fields are dropped
+/// in their order: the disposition before the mask, so that a last signal of the timer meets our
+/// handler, and after both what is to be sent again.
 pub struct Timer {
     timer: libc::timer_t,
     _disposition: Disposition,

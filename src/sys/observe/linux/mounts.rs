@@ -23,7 +23,7 @@ pub struct Named {
 }
 
 impl Named {
-    /// Whether a descriptor with a lock on a file of this name is of this very file.
+    /// Whether what can be opened at `place`, a file of this name, is this very file.
     pub fn is_at(&self, place: &Path) -> bool {
         !self.is_ambiguous
             || stat(place).is_ok_and(|there| {
@@ -32,7 +32,7 @@ impl Named {
     }
 }
 
-/// Finds the name of an open file; nothing where the kernel does not tell.
+/// The name of an open file in the lists; nothing where the kernel does not tell.
 pub fn name_of(file: BorrowedFd<'_>, mounts: &[Mount]) -> Option<Named> {
     let info = info_of(file).ok()?;
     let state = fstat(file).ok()?;
@@ -135,8 +135,8 @@ pub fn mounts_of(process: &Path) -> Vec<Mount> {
         .collect()
 }
 
-/// The mount that a process has a file on, after the descriptor's `fdinfo`. A process that is shut
-/// up in a folder may not see it itself.
+/// The mount that a process has a file on, by the descriptor's `fdinfo`. A process in a changed
+/// root may not see it itself.
 pub fn mount_seen_by(process: &Path, info: &str) -> Mount {
     let number = field(info, "mnt_id:").unwrap_or_default();
     let mut mounts = mounts_of(process).into_iter();

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use crate::sys::guardian::GUARDIAN;
 use crate::sys::observe::{Identity, Process};
 
-/// In a process's flags, from the first moment of its end on (the kernel's sched.h).
+/// In a process's flags, from the beginning of its exit on (the kernel's sched.h).
 const PF_EXITING: u64 = 0x4;
 /// In the flags of a thread of the kernel's own (the kernel's sched.h).
 const PF_KTHREAD: u64 = 0x0020_0000;
@@ -77,8 +77,8 @@ pub fn command_line(pid: u32) -> Option<Vec<u8>> {
     Some(line)
 }
 
-/// Only the initial PID namespace has a number for every process; the namespace's own number is fixed
-/// (PROC_PID_INIT_INO in the kernel's proc_ns.h).
+/// Only the initial PID namespace has a number for every process; the namespace's own number is
+/// fixed (PROC_PID_INIT_INO in the kernel's proc_ns.h).
 pub fn knows_every_pid() -> bool {
     fs::read_link("/proc/self/ns/pid").is_ok_and(|name| name.as_os_str() == "pid:[4026531836]")
 }

@@ -104,8 +104,9 @@ impl Snapshot {
         }
     }
 
-    /// The processes that hold the file's lock. A snapshot takes its time, and the lock may have gone
-    /// from one to another meanwhile: where that may be so, the processes are looked into once more.
+    /// The processes that hold the file's lock. A snapshot takes its time, and the lock may have
+    /// gone from one to another meanwhile: where that may be so, the processes are looked into once
+    /// more.
     fn confirmed(&self, name: &Named, listed: &Listed, writer: Option<u32>) -> Vec<u32> {
         let holders = self.descriptors.holders_of(name);
         let mut doubtful: Vec<u32> = match &holders[..] {

@@ -83,8 +83,8 @@ impl Reading {
     }
 }
 
-/// Reads a list in pieces as long as the kernel gives them: std's `fs::read` asks for 32 bytes first,
-/// and is given a single entry.
+/// Reads a list in pieces as long as the kernel gives them: std's `fs::read` asks for 32 bytes
+/// first, and is given a single entry.
 fn read_at_once(path: &str) -> io::Result<Vec<u8>> {
     let mut list = Vec::with_capacity(PIECE);
     File::open(path)?.read_to_end(&mut list)?;
