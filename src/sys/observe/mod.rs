@@ -97,7 +97,8 @@ pub enum State {
 #[allow(dead_code)] // Each platform has some of these reasons.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum WhyUnknown {
-    /// We are in a PID namespace. The lists leave out locks of processes outside of it.
+    /// Our PID namespace is not the initial one, and the lists leave out the locks of processes
+    /// outside of it.
     OtherPidNamespace,
     /// `/proc` hides processes (proc(5), `hidepid` and `subset`).
     ProcHidden,

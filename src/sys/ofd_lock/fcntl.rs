@@ -4,21 +4,21 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::io::Errno;
 
-use super::{Blocking, RangeLock};
+use super::{OnConflict, RangeLock};
 use crate::sys::errno::check;
 
 pub const HAVE_RANGES: bool = true;
 
 pub fn set(
     file: BorrowedFd<'_>,
-    blocking: Blocking,
+    on_conflict: OnConflict,
     what: RangeLock,
     start: i64,
     length: i64,
 ) -> Result<(), Errno> {
-    let call = match blocking {
-        Blocking::No => libc::F_OFD_SETLK,
-        Blocking::Yes => libc::F_OFD_SETLKW,
+    let call = match on_conflict {
+        OnConflict::Fail => libc::F_OFD_SETLK,
+        OnConflict::Wait => libc::F_OFD_SETLKW,
     };
     let kind = match what {
         RangeLock::Exclusive => libc::F_WRLCK,

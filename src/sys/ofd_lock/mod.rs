@@ -33,11 +33,11 @@ pub enum RangeLock {
     Unlock,
 }
 
-/// Whether a call waits for a lock that somebody else has.
+/// What to do where somebody else has a lock on a part of the range.
 #[derive(Clone, Copy)]
-enum Blocking {
-    No,
-    Yes,
+enum OnConflict {
+    Fail,
+    Wait,
 }
 
 /// fcntl(2) with F_OFD_SETLK: does it or fails at once. The range is `length` bytes from `start`
@@ -53,7 +53,7 @@ pub fn try_range(
     start: i64,
     length: i64,
 ) -> Result<(), Errno> {
-    platform::set(file, Blocking::No, what, start, length)
+    platform::set(file, OnConflict::Fail, what, start, length)
 }
 
 /// fcntl(2) with F_OFD_SETLKW: the same, but waits.
@@ -67,5 +67,5 @@ pub fn wait_range(
     start: i64,
     length: i64,
 ) -> Result<(), Errno> {
-    platform::set(file, Blocking::Yes, what, start, length)
+    platform::set(file, OnConflict::Wait, what, start, length)
 }

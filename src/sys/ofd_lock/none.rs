@@ -5,10 +5,10 @@ use std::os::fd::BorrowedFd;
 
 use rustix::io::Errno;
 
-use super::{Blocking, RangeLock};
+use super::{OnConflict, RangeLock};
 
 pub const HAVE_RANGES: bool = false;
 
-pub fn set(_: BorrowedFd<'_>, _: Blocking, _: RangeLock, _: i64, _: i64) -> Result<(), Errno> {
+pub fn set(_: BorrowedFd<'_>, _: OnConflict, _: RangeLock, _: i64, _: i64) -> Result<(), Errno> {
     Err(Errno::NOSYS)
 }

@@ -86,7 +86,7 @@ fn make_timer() -> Result<libc::timer_t, Errno> {
     let place = event.as_mut_ptr();
     // SAFETY: `place` is valid for writing a sigevent.
     unsafe { (*place).sigev_notify = libc::SIGEV_SIGNAL };
-    // SAFETY: as above.
+    // SAFETY: `place` is valid for writing a sigevent.
     unsafe { (*place).sigev_signo = SIGNAL };
     let mut timer = MaybeUninit::<libc::timer_t>::uninit();
     // SAFETY: the two fields that SIGEV_SIGNAL wants are set, and zeroes are valid for the others;
