@@ -12,7 +12,7 @@
 //! Linux only: the floor is in assembly, and waiters are found in `/proc/locks`.
 
 #![allow(
-    missing_docs,
+    clippy::missing_docs_in_private_items,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::print_stdout,

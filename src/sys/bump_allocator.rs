@@ -14,14 +14,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// build are in one page, which costs one page fault in place of three.
 const SIZE: usize = 1536;
 
+/// Memory that is handed out once, from its start on.
 struct Arena {
+    /// The bytes.
     memory: UnsafeCell<[u8; SIZE]>,
+    /// How many of them are handed out.
     used: AtomicUsize,
 }
 
 // SAFETY: each byte of `memory` is handed out once, by an atomic step of `used`.
 unsafe impl Sync for Arena {}
 
+/// The one arena of the program, and its allocator.
 #[global_allocator]
 static ARENA: Arena = Arena {
     memory: UnsafeCell::new([0; SIZE]),
@@ -29,6 +33,7 @@ static ARENA: Arena = Arena {
 };
 
 impl Arena {
+    /// Its first byte.
     fn start(&self) -> *mut u8 {
         self.memory.get().cast()
     }
@@ -47,6 +52,7 @@ impl Arena {
         Some(self.start().wrapping_add(place))
     }
 
+    /// Whether a block is a part of it.
     fn holds(&self, block: *mut u8) -> bool {
         (self.start().addr()..self.start().addr() + SIZE).contains(&block.addr())
     }

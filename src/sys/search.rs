@@ -90,6 +90,7 @@ fn execute(place: &CStr, args: ExecArgs<'_>) -> Errno {
     }
 }
 
+/// Has the shell read a file as a script.
 fn execute_by_shell(place: &CStr, args: ExecArgs<'_>) -> Errno {
     let mut of_shell = vec![SHELL.as_ptr()];
     // A name found through an empty element of PATH can begin with a dash or a plus, and is not to

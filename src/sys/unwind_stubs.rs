@@ -10,6 +10,7 @@
 //! These ten are all that Rust 1.85 to 1.95 calls. If a later one calls another, the linker will
 //! find some of them twice and say so; then that one belongs here, too (`library/unwind` in Rust's
 //! source).
+#![allow(clippy::missing_docs_in_private_items)] // The Itanium C++ ABI has them.
 
 use std::ffi::{c_int, c_void};
 use std::process::abort;

@@ -6,6 +6,7 @@
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::missing_docs_in_private_items,
     clippy::panic,
     clippy::undocumented_unsafe_blocks,
     clippy::unwrap_used,

@@ -7,6 +7,7 @@
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::missing_docs_in_private_items,
     clippy::panic,
     clippy::print_stdout,
     clippy::type_complexity,

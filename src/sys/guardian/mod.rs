@@ -49,6 +49,7 @@ pub fn start_guardian(lock: BorrowedFd<'_>) -> Result<(), Errno> {
 
 /// The length of the guardian's answer: the number of an error, or [`READY`].
 const WORD: usize = size_of::<i32>();
+/// The word of a guardian that watches.
 const READY: [u8; WORD] = [0; WORD];
 
 /// In the guardian: answers that it watches.

@@ -8,11 +8,13 @@ use rustix::process::getpid;
 
 use crate::sys::errno::check;
 
+/// The kernel tells.
 pub const TELLS_OF_LOSS: bool = true;
 
 /// Which signal it is (linux/fcntl.h; the same on every processor).
 const F_SETSIG: c_int = 10;
 
+/// As `lost/mod.rs` says.
 pub fn signal_at_end(connection: BorrowedFd<'_>, signal: c_int) -> Result<(), Errno> {
     let ourselves = getpid().as_raw_nonzero().get();
     let connection = connection.as_raw_fd();

@@ -16,16 +16,19 @@ use super::processes::has_open;
 use super::{FileLocks, State, WhyUnknown};
 use crate::sys::errno::check;
 
+/// A file has to be opened for reading to be looked at.
 pub const INSPECT_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 
 /// There is nothing to be read for all files at once.
 pub struct Snapshot;
 
 impl Snapshot {
+    /// There is no list to read.
     pub fn take() -> Snapshot {
         Snapshot
     }
 
+    /// The locks on an open file, by F_GETLK.
     pub fn of(&self, file: BorrowedFd<'_>, writer: Option<u32>) -> FileLocks {
         let (state, taker) = match first_lock(file) {
             Some(lock) if lock.l_type == libc::F_UNLCK as libc::c_short => (State::Free, None),
@@ -44,6 +47,7 @@ impl Snapshot {
         }
     }
 
+    /// Deleted files are not seen.
     pub fn deleted(&self, _: &Path, _: BorrowedFd<'_>) -> impl Iterator<Item = &Path> {
         std::iter::empty()
     }
@@ -62,6 +66,7 @@ fn first_lock(file: BorrowedFd<'_>) -> Option<libc::flock> {
     Some(unsafe { range.assume_init() })
 }
 
+/// Unknown.
 pub fn path_of(_: BorrowedFd<'_>) -> Option<PathBuf> {
     None
 }

@@ -14,6 +14,7 @@ use super::{Identity, Process};
 /// A process of the kernel's own (sys/proc.h, P_KPROC).
 const KERNELS: libc::c_long = 0x4;
 
+/// Looks a process up by KERN_PROC_PID.
 pub fn process(pid: u32) -> Option<Process> {
     let info = info(pid)?;
     let start = Duration::new(
@@ -33,6 +34,7 @@ pub fn process(pid: u32) -> Option<Process> {
     })
 }
 
+/// What the kernel has of a process.
 fn info(pid: u32) -> Option<libc::kinfo_proc> {
     let pid = c_int::try_from(pid).ok()?;
     let mut info = MaybeUninit::<libc::kinfo_proc>::zeroed();
@@ -47,6 +49,7 @@ fn info(pid: u32) -> Option<libc::kinfo_proc> {
     (written == size && info.ki_structsize as usize == size).then_some(info)
 }
 
+/// Looks up whose a process is by KERN_PROC_PID.
 pub fn identity(pid: u32) -> Identity {
     Identity {
         user: info(pid).map(|info| info.ki_uid),
@@ -54,6 +57,7 @@ pub fn identity(pid: u32) -> Identity {
     }
 }
 
+/// Looks up a command line by KERN_PROC_ARGS.
 pub fn command_line(pid: u32) -> Option<Vec<u8>> {
     let pid = c_int::try_from(pid).ok()?;
     let mut place = room_for_arguments()?;

@@ -13,6 +13,7 @@ use super::{Identity, Process};
 /// It is exiting (XNU's bsd/sys/proc_info.h, PROC_FLAG_INEXIT).
 const IN_EXIT: u32 = 0x4;
 
+/// Looks a process up by PROC_PIDTBSDINFO.
 pub fn process(pid: u32) -> Option<Process> {
     let info = info(pid)?;
     let start = Duration::new(
@@ -45,6 +46,7 @@ fn info(pid: u32) -> Option<libc::proc_bsdinfo> {
     (written == size).then(|| unsafe { info.assume_init() })
 }
 
+/// Looks up whose a process is by PROC_PIDTBSDINFO.
 pub fn identity(pid: u32) -> Identity {
     Identity {
         user: info(pid).map(|info| info.pbi_uid),
@@ -73,6 +75,7 @@ pub fn knows_every_pid() -> bool {
     true
 }
 
+/// Whether a process certainly has this file open, by its list of descriptors.
 pub fn has_open(pid: u32, file: BorrowedFd<'_>) -> bool {
     let (Ok(pid), Ok(state)) = (c_int::try_from(pid), rustix::fs::fstat(file)) else {
         return false;
@@ -116,12 +119,14 @@ fn descriptors(pid: c_int) -> Vec<libc::proc_fdinfo> {
 struct VnodeDescriptor {
     /// `struct proc_fileinfo`: two numbers of 32 bits, one of 64, two of 32.
     file: [u64; 3],
+    /// `struct vnode_info`.
     vnode: libc::vnode_info,
 }
 
 /// PROC_PIDFDVNODEINFO of bsd/sys/proc_info.h.
 const VNODE_INFO: c_int = 1;
 
+/// The file of a descriptor of a process.
 fn vnode(pid: c_int, descriptor: c_int) -> Option<libc::vinfo_stat> {
     let mut info = MaybeUninit::<VnodeDescriptor>::zeroed();
     let size = size_of::<VnodeDescriptor>() as c_int;

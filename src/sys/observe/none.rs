@@ -14,10 +14,12 @@ pub fn process(pid: u32) -> Option<Process> {
     is_there.then(Process::default)
 }
 
+/// Unknown.
 pub fn identity(_: u32) -> Identity {
     Identity::default()
 }
 
+/// Unknown.
 pub fn command_line(_: u32) -> Option<Vec<u8>> {
     None
 }
@@ -27,6 +29,7 @@ pub fn knows_every_pid() -> bool {
     true
 }
 
+/// Unknown.
 pub fn has_open(_: u32, _: BorrowedFd<'_>) -> bool {
     false
 }

@@ -7,8 +7,10 @@ use rustix::io::Errno;
 use super::{OnConflict, RangeLock};
 use crate::sys::errno::check;
 
+/// Linux has them since 3.15, and macOS.
 pub const HAVE_RANGES: bool = true;
 
+/// As `ofd_lock/mod.rs` says.
 pub fn set(
     file: BorrowedFd<'_>,
     on_conflict: OnConflict,

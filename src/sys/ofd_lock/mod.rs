@@ -36,7 +36,9 @@ pub enum RangeLock {
 /// What to do where somebody else has a lock on a part of the range.
 #[derive(Clone, Copy)]
 enum OnConflict {
+    /// It fails at once.
     Fail,
+    /// It waits.
     Wait,
 }
 

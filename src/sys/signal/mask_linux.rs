@@ -12,8 +12,10 @@ use crate::sys::errno::cannot_fail;
 /// How the kernel keeps a set of 64 signals: a bit each, from 1 up.
 pub type Set = [c_ulong; WORDS];
 
+/// How many words 64 bits are.
 const WORDS: usize = 64 / c_ulong::BITS as usize;
 
+/// Changes the mask, and gives the one that was.
 pub fn change(how: c_int, set: &Set) -> Set {
     let mut before = Set::default();
     let number: c_long = libc::SYS_rt_sigprocmask;
@@ -31,6 +33,7 @@ pub fn change(how: c_int, set: &Set) -> Set {
     before
 }
 
+/// The set of these signals.
 pub fn set_of(signals: &[c_int]) -> Set {
     let mut set = Set::default();
     for &signal in signals {
@@ -42,10 +45,12 @@ pub fn set_of(signals: &[c_int]) -> Set {
     set
 }
 
+/// The set of all signals.
 pub fn all() -> Set {
     [c_ulong::MAX; WORDS]
 }
 
+/// Whether a signal is in a set.
 pub fn contains(set: &Set, signal: c_int) -> bool {
     let one = set_of(&[signal]);
     set.iter().zip(one).any(|(word, bit)| word & bit != 0)

@@ -12,6 +12,7 @@ pub use super::set::{contains, set_of};
 /// A set of signals, as the C library keeps it.
 pub type Set = sigset_t;
 
+/// Changes the mask, and gives the one that was.
 pub fn change(how: c_int, set: &Set) -> Set {
     let mut before = MaybeUninit::zeroed();
     // SAFETY: a valid set, and the mask that was is written to `before`.
@@ -20,6 +21,7 @@ pub fn change(how: c_int, set: &Set) -> Set {
     unsafe { before.assume_init() }
 }
 
+/// The set of all signals.
 pub fn all() -> Set {
     let mut all = set::set_of(&[]);
     // SAFETY: sigfillset(3) writes to the set that the pointer names.

@@ -70,7 +70,9 @@ pub type Handler = extern "C" fn(c_int, *mut siginfo_t, *mut c_void);
 
 /// The disposition of a signal that was found, put back on drop.
 pub struct Disposition {
+    /// Of which signal.
     signal: c_int,
+    /// The disposition that was found.
     found: libc::sigaction,
 }
 
@@ -165,6 +167,7 @@ pub fn consume(signal: c_int) {
     cannot_fail(unsafe { libc::sigwait(&set_of(&[signal]), &mut taken) });
 }
 
+/// The default disposition.
 fn zeroed_action() -> libc::sigaction {
     // SAFETY: a sigaction is integers, a set of integers and function pointers that may be absent;
     // zeroes mean the default disposition.

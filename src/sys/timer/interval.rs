@@ -17,6 +17,7 @@ use super::REPEAT;
 use super::itimer::{LONGEST, set_itimer};
 use crate::sys::signal::{Disposition, Mask, is_pending, send_to_self};
 
+/// The signal of the interval timer.
 const SIGNAL: libc::c_int = libc::SIGALRM;
 
 /// The shortest time of a timer; none at all would disarm it.
@@ -29,20 +30,26 @@ const SLACK: Duration = Duration::from_millis(1);
 /// Whether the signal has come.
 static CAME: AtomicBool = AtomicBool::new(false);
 
+/// Notes that the signal has come.
 extern "C" fn on_signal(_: libc::c_int, _: *mut libc::siginfo_t, _: *mut libc::c_void) {
     CAME.store(true, Ordering::Relaxed);
 }
 
+/// The timer, and what was found. Dropping it puts everything back.
 pub struct Timer {
+    /// When the wait ends.
     deadline: Instant,
+    /// The caller's timer, if one runs.
     callers: Option<CallersItimer>,
     /// The caller had SIGALRM blocked, and it has come: it is to be pending again.
     is_owed: bool,
+    /// Our handler and our mask, but for the moment of the caller's signal.
     handling: Option<Handling>,
 }
 
 /// The caller's itimer.
 struct CallersItimer {
+    /// When it is next due.
     due: Instant,
     /// Zero if it fires once.
     interval: Duration,
@@ -65,7 +72,9 @@ impl CallersItimer {
 
 /// Our handler and our mask, while we wait. Dropping it puts back the caller's.
 struct Handling {
+    /// Our handler.
     _disposition: Disposition,
+    /// The caller's mask.
     _mask: Mask,
 }
 
@@ -92,6 +101,7 @@ impl Handling {
 }
 
 impl Timer {
+    /// As `timer/mod.rs` says.
     pub fn arm(after: Duration) -> Result<Timer, Errno> {
         // Blocked while the timer changes hands, so that a signal of the caller's itimer is not
         // lost.
@@ -147,6 +157,7 @@ impl Timer {
             .map_or(self.deadline, |itimer| itimer.due.min(self.deadline))
     }
 
+    /// Sets the timer to whichever comes first.
     fn rearm(&mut self) -> Result<(), Errno> {
         let left = self.next().saturating_duration_since(Instant::now());
         set_itimer(left.max(SHORTEST), REPEAT).map(|_| ())

@@ -67,6 +67,7 @@ pub fn set_itimer(after: Duration, interval: Duration) -> Result<(Duration, Dura
     Ok((duration(found.it_value), duration(found.it_interval)))
 }
 
+/// A time as setitimer(2) has it.
 fn timeval(time: Duration) -> libc::timeval {
     let time = time.min(LONGEST);
     libc::timeval {
@@ -75,6 +76,7 @@ fn timeval(time: Duration) -> libc::timeval {
     }
 }
 
+/// A time of setitimer(2)'s as std has it.
 fn duration(time: libc::timeval) -> Duration {
     Duration::new(
         u64::try_from(time.tv_sec).unwrap_or(0),

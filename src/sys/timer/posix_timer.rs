@@ -20,6 +20,7 @@ const SIGNAL: libc::c_int = libc::SIGURG;
 /// pending then if it is blocked, and ignored if it is not.
 static CAME_FROM_ELSEWHERE: AtomicBool = AtomicBool::new(false);
 
+/// Notes a signal that is not the timer's.
 extern "C" fn on_signal(_: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
     // SAFETY: the kernel passes a valid siginfo to a handler with SA_SIGINFO.
     if unsafe { (*info).si_code } != libc::SI_TIMER {
@@ -31,13 +32,18 @@ extern "C" fn on_signal(_: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc
 /// in their order: the disposition before the mask, so that a last signal of the timer meets our
 /// handler, and after both what is to be sent again.
 pub struct Timer {
+    /// The kernel's timer.
     timer: libc::timer_t,
+    /// Our handler.
     _disposition: Disposition,
+    /// The caller's mask.
     _mask: Mask,
+    /// What is owed to the caller.
     _resend: Resend,
 }
 
 impl Timer {
+    /// As `timer/mod.rs` says.
     pub fn arm(after: Duration) -> Result<Timer, Errno> {
         let resend = Resend;
         // Read before any handler is set, which may change it (see `mask_linux.rs`).
@@ -81,6 +87,7 @@ impl Drop for Resend {
     }
 }
 
+/// Makes the timer, which does not run yet.
 fn make_timer() -> Result<libc::timer_t, Errno> {
     let mut event = MaybeUninit::<libc::sigevent>::zeroed();
     let place = event.as_mut_ptr();

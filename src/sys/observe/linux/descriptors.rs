@@ -86,6 +86,7 @@ impl Descriptors {
         saw_all
     }
 
+    /// Whether all descriptors of a process's threads could be looked into.
     fn read_threads(&mut self, pid: u32, process: &Path) -> bool {
         let threads = process.join("task");
         // One folder for each, and two links that every folder has.
@@ -124,6 +125,7 @@ impl Descriptors {
         Ok(count)
     }
 
+    /// Notes a locked file that has no name any more.
     fn note_if_deleted(&mut self, process: &Path, place: &Path, info: &str) {
         let name = fs::read_link(place)
             .unwrap_or_default()

@@ -19,6 +19,7 @@ pub struct Named {
     pub is_ambiguous: bool,
     /// The file system may have locks that are in no list here.
     pub keeps_locks_elsewhere: bool,
+    /// Its state, by which it is told from others of the same name.
     state: Stat,
 }
 
@@ -56,13 +57,17 @@ pub fn name_of(file: BorrowedFd<'_>, mounts: &[Mount]) -> Option<Named> {
     })
 }
 
+/// The path of an open file, without symbolic links.
 pub fn path_of(file: BorrowedFd<'_>) -> Option<PathBuf> {
     fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()
 }
 
 // The kinds of file systems (statfs(2), and the kernel's magic.h).
+/// btrfs.
 const BTRFS: u32 = 0x9123_683e;
+/// bcachefs.
 const BCACHEFS: u32 = 0xca45_1a4e;
+/// overlayfs.
 const OVERLAY: u32 = 0x794c_7630;
 /// Locks of other machines, or that a program keeps for itself.
 const ELSEWHERE: [u32; 11] = [
@@ -166,6 +171,7 @@ fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
         .map(str::trim)
 }
 
+/// A device number in the form that the lists have.
 fn device_number(major: u32, minor: u32) -> String {
     format!("{major:02x}:{minor:02x}")
 }

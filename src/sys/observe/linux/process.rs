@@ -11,6 +11,7 @@ const PF_EXITING: u64 = 0x4;
 /// In the flags of a thread of the kernel's own (the kernel's sched.h).
 const PF_KTHREAD: u64 = 0x0020_0000;
 
+/// Looks a process up in its `stat`.
 pub fn process(pid: u32) -> Option<Process> {
     let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
     let stat = String::from_utf8_lossy(&stat);
@@ -47,6 +48,7 @@ fn ward(guardian: u32) -> Option<u32> {
     number.trim().parse().ok().filter(|&pid| pid > 0)
 }
 
+/// Looks up whose a process is in its `status`.
 pub fn identity(pid: u32) -> Identity {
     let status = fs::read(format!("/proc/{pid}/status")).unwrap_or_default();
     let status = String::from_utf8_lossy(&status);
@@ -62,6 +64,7 @@ pub fn identity(pid: u32) -> Identity {
     }
 }
 
+/// Looks up a command line in `cmdline`, or a name in `comm`.
 pub fn command_line(pid: u32) -> Option<Vec<u8>> {
     let mut line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     while line.last() == Some(&0) {

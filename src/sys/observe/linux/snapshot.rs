@@ -31,9 +31,12 @@ pub const INSPECT_FLAGS: OFlags = OFlags::PATH;
 /// reading misses an entry if one before it goes away between two pieces.
 const READINGS: usize = 16;
 
+/// The table, and what was seen of the descriptors.
 #[derive(Default)]
 pub struct Snapshot {
+    /// What the table says.
     table: Table,
+    /// What was seen of the descriptors.
     descriptors: Descriptors,
     /// The mounts that we see.
     mounts: Vec<Mount>,
@@ -126,6 +129,7 @@ impl Snapshot {
         if still.is_empty() { holders } else { still }
     }
 
+    /// Whether the file is locked, as the table at `of` says.
     fn state(&self, name: &Named, listed: &Listed, holders: &[u32]) -> State {
         match self.blind_spot {
             _ if !holders.is_empty() => State::Locked,
