@@ -5,7 +5,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::harness::{
+use crate::support::harness::{
     Ended, Holder, NONOVERLAP, Run, Scene, Waiter, eventually, kill, nonoverlap, waits_for_lock,
 };
 

@@ -8,7 +8,7 @@
 use std::fs;
 use std::process::Command;
 
-use crate::harness::{HOLD, Holder, NONOVERLAP, Run, Scene, left_out, record_of};
+use crate::support::harness::{HOLD, Holder, NONOVERLAP, Run, Scene, left_out, record_of};
 
 /// From the first look at the lock file to the command: a lock file that has a record of a run that
 /// ended, and a command with a slash.

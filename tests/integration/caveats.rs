@@ -6,7 +6,7 @@
 
 use std::fs;
 
-use crate::harness::{Holder, Run, Scene, has_tool, is_root, nonoverlap};
+use crate::support::harness::{Holder, Run, Scene, has_tool, is_root, nonoverlap};
 
 /// Tells the open files of the process.
 const OPEN_FILES: &str = "ls -l /proc/$$/fd; :";

@@ -7,13 +7,13 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::guardian::guardian_of;
-use crate::harness::{
-    Holder, NONOVERLAP, Run, Scene, eventually, has_tool, holds_lock, kill, locks_on, nonoverlap,
-    record_of,
-};
 use crate::let_go::is_silent;
 use crate::let_go_really::{
     HOLD, ssh_to_here, sudo_runs_without_a_password, sudo_that_becomes_its_command,
+};
+use crate::support::harness::{
+    Holder, NONOVERLAP, Run, Scene, eventually, has_tool, holds_lock, kill, locks_on, nonoverlap,
+    record_of,
 };
 
 /// Long enough for a machine that has much else to do. It is under a millisecond as a rule, and is

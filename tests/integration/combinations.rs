@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::flock::flock;
-use crate::harness::{Holder, NONOVERLAP, Run, Scene};
+use crate::support::harness::{Holder, NONOVERLAP, Run, Scene};
 
 /// Command lines with a word that the refusal has, under both names.
 #[rustfmt::skip] // A row a line is how a table is read.

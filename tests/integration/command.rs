@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use crate::harness::{NONOVERLAP, Run, Scene, nonoverlap};
+use crate::support::harness::{NONOVERLAP, Run, Scene, nonoverlap};
 
 #[test]
 fn every_exit_status_of_the_command_is_the_callers_to_see() {
@@ -80,8 +80,8 @@ mod seen_in_proc {
     use rustix::process::{ioctl_tiocsctty, setsid};
     use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-    use crate::harness::{Holder, NONOVERLAP, Run, Scene, nonoverlap, record_of, run_on};
-    use crate::probe::{both, exactly, in_child};
+    use crate::support::harness::{Holder, NONOVERLAP, Run, Scene, nonoverlap, record_of, run_on};
+    use crate::support::probe::{both, exactly, in_child};
 
     /// What a caller can set for the command, a program for each. `prlimit` sets all the limits that there are.
     const STARTERS: &[&[&str]] = &[

@@ -8,8 +8,8 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use crate::documents::read::readme_section;
-use crate::harness::{NONOVERLAP, Run, Scene, Watchdog, has_tool, kill};
+use crate::support::documents::readme_section;
+use crate::support::harness::{NONOVERLAP, Run, Scene, Watchdog, has_tool, kill};
 
 /// A column: its head, the words before the lock file, and those with which it shares the lock.
 struct Tool {

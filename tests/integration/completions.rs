@@ -7,9 +7,9 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::crontab::path_with;
-use crate::documents::read::Help;
-use crate::harness::{NONOVERLAP, Run, Scene, has_tool, left_out, nonoverlap};
+use crate::support::crontab::path_with;
+use crate::support::documents::Help;
+use crate::support::harness::{NONOVERLAP, Run, Scene, has_tool, left_out, nonoverlap};
 
 const SHELLS: [&str; 3] = ["bash", "zsh", "fish"];
 

@@ -13,11 +13,11 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-use crate::harness::{
+use crate::support::harness::{
     Ended, Holder, NONOVERLAP, Run, Scene, eventually, holds_lock, is_installed, is_root, kill,
     left_out, nonoverlap, quoted,
 };
-use crate::machine::as_ordinary_user;
+use crate::support::machine::as_ordinary_user;
 
 /// A job that is one process with one command line from its first moment to its last: the shell
 /// itself reads.

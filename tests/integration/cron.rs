@@ -15,8 +15,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::crontab::Table;
-use crate::harness::{NONOVERLAP, Run, eventually, is_root, left_out, quoted};
+use crate::support::crontab::Table;
+use crate::support::harness::{NONOVERLAP, Run, eventually, is_root, left_out, quoted};
 
 /// Cron wakes up once a minute, and on a busy machine late.
 const A_MINUTE_FOR_SURE: Duration = Duration::from_secs(100);

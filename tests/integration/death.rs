@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use crate::guardian::{Stopped, guardian_of};
-use crate::harness::{
+use crate::support::harness::{
     NONOVERLAP, Scene, Watchdog, eventually, is_root, kill, left_out, locks_on, nonoverlap,
 };
 

@@ -8,10 +8,10 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
-use crate::harness::{
+use crate::support::harness::{
     HOLD, Holder, NONOVERLAP, Run, Scene, is_installed, is_root, left_out, nonoverlap, record_of,
 };
-use crate::machine::as_ordinary_user;
+use crate::support::machine::as_ordinary_user;
 
 /// A job that is one process with one command line from its first moment to its last.
 const JOB: [&str; 3] = ["sh", "-c", "echo held; read line"];

@@ -7,7 +7,7 @@ use std::process::{Child, Stdio};
 use std::thread;
 
 use crate::deleted::refused;
-use crate::harness::{
+use crate::support::harness::{
     Ended, Holder, NONOVERLAP, Run, Scene, Waiter, Watchdog, eventually, locks_on, nonoverlap,
     waits_for_lock,
 };

@@ -4,10 +4,10 @@
 use std::fs;
 use std::process::Command;
 
-use crate::gate::{Answer, run_gated};
-use crate::harness::{
+use crate::support::harness::{
     Holder, NONOVERLAP, Run, Scene, has_tool, holds_lock, nonoverlap, quoted, reason, record_of,
 };
+use crate::support::seccomp::{Answer, run_gated};
 
 /// For any shell: `list` becomes the numbers of its open descriptors. Builtins do it, which open none.
 const LIST: &str = "fd=0; list=

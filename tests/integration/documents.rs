@@ -3,8 +3,6 @@
 //!
 //! `--help` is printed from the program's one table of options and is what the others are held to.
 
-pub mod read;
-
 use std::collections::BTreeSet;
 use std::env;
 use std::ffi::OsString;
@@ -13,11 +11,13 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::harness::{Holder, NONOVERLAP, Run, Scene, left_out, nonoverlap, quoted, record_of};
-use read::{
+use crate::support::documents::{
     CHANGELOG, Help, MAN, README, ROOT, between, bullets, codes, first_cells, first_screen_line,
     flock, items, links, man_page, man_section, mandoc, names_in, plain, readme_section,
     source_folders,
+};
+use crate::support::harness::{
+    Holder, NONOVERLAP, Run, Scene, left_out, nonoverlap, quoted, record_of,
 };
 
 #[test]

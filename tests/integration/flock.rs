@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::harness::{Holder, NONOVERLAP, Run, Scene, record_of};
+use crate::support::harness::{Holder, NONOVERLAP, Run, Scene, record_of};
 
 #[test]
 fn every_way_of_starting_it_under_the_name_flock_makes_it_flock() {
@@ -98,7 +98,7 @@ fn as_flock_it_makes_an_empty_lock_file_and_leaves_it_empty() {
 #[cfg(target_os = "linux")]
 #[test]
 fn as_flock_it_waits_for_the_lock_unless_told_otherwise() {
-    use crate::harness::{eventually, locks_on};
+    use crate::support::harness::{eventually, locks_on};
 
     let scene = Scene::new();
     let holder = Holder::of([scene.lock()]);

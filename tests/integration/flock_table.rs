@@ -11,9 +11,11 @@ use std::process::Command;
 
 use rustix::fs::{FlockOperation, flock};
 
-use crate::flock_differences::{DIFFERENCES, Theirs};
-use crate::flock_lines::{COMMANDS, DESCRIPTORS, FILES, NUMBERS, OPTIONS, SHELLS, VERBOSE};
-use crate::harness::{Ended, NONOVERLAP, Run, Scene, left_out};
+use crate::support::flock_differences::{DIFFERENCES, Theirs};
+use crate::support::flock_lines::{
+    COMMANDS, DESCRIPTORS, FILES, NUMBERS, OPTIONS, SHELLS, VERBOSE,
+};
+use crate::support::harness::{Ended, NONOVERLAP, Run, Scene, left_out};
 
 /// The flock to compare with.
 const FLOCK: &str = "/usr/bin/flock";

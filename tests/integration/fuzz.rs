@@ -1,14 +1,11 @@
 //! Command lines that nobody would type, drawn from lists of words. The same ones each time.
 
-#[path = "../inside/dice.rs"]
-mod dice;
-
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use crate::harness::{Run, nonoverlap};
 use crate::outcome::{Corner, RAN};
-pub use dice::Dice;
+use crate::support::dice::Dice;
+use crate::support::harness::{Run, nonoverlap};
 
 #[rustfmt::skip]
 const WORDS: &[&[u8]] = &[

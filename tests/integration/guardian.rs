@@ -13,11 +13,11 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::harness::{
+use crate::support::harness::{
     Ended, HOLD, Holder, NONOVERLAP, PATIENCE, Run, Scene, eventually, has_tool, holds_lock,
     is_root, kill, left_out, locks_on, nonoverlap, quoted, reason,
 };
-use crate::machine::as_ordinary_user;
+use crate::support::machine::as_ordinary_user;
 
 /// The guardian of a command: the child of its process that has the guardian's name.
 pub fn guardian_of(command: u32) -> Option<u32> {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::flock::flock;
-use crate::harness::{Holder, NONOVERLAP, Run, Scene, nonoverlap};
+use crate::support::harness::{Holder, NONOVERLAP, Run, Scene, nonoverlap};
 
 const SHELLS: [&str; 2] = ["dash", "bash"];
 

@@ -10,8 +10,8 @@ use seccompiler::{
     SeccompRule, apply_filter,
 };
 
-use crate::harness::{NONOVERLAP, Run, Scene};
-use crate::probe::exactly;
+use crate::support::harness::{NONOVERLAP, Run, Scene};
+use crate::support::probe::exactly;
 
 #[test]
 fn every_error_of_the_kernels_has_its_status_and_its_message() {

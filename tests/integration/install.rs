@@ -11,11 +11,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-use crate::asked::{AS_NOBODY, binary_for_all};
 use crate::combinations;
-use crate::crontab::{HEADER, Table};
-use crate::documents::read::{MAN, readme_section};
-use crate::harness::{NONOVERLAP, Run, nonoverlap};
+use crate::support::crontab::{HEADER, Table};
+use crate::support::documents::{MAN, readme_section};
+use crate::support::harness::{NONOVERLAP, Run, nonoverlap};
+use crate::support::status_answer::{AS_NOBODY, binary_for_all};
 
 /// Crontabs that people have.
 const CRONTABS: [&[u8]; 16] = [
@@ -376,7 +376,7 @@ fn a_dry_run_shows_the_crontab_and_changes_nothing() {
     for table in Table::each() {
         let before = b"# one\n# two\n# three\n@daily true # \xff\n";
         table.set(before);
-        let file = crate::harness::Snapshot::of(&table.file());
+        let file = crate::support::harness::Snapshot::of(&table.file());
         let install = |dry| {
             let mut install = table.nonoverlap(["--install", "@daily", "--log", "new/log"]);
             install.args(dry).args(["/l", "true"]).run()
@@ -384,18 +384,18 @@ fn a_dry_run_shows_the_crontab_and_changes_nothing() {
         let shown = install(Some("--dry-run"));
         assert_eq!((shown.code(), shown.stderr()), (Some(0), String::new()));
         assert!(!table.work().join("new").exists());
-        assert_eq!(file, crate::harness::Snapshot::of(&table.file()));
+        assert_eq!(file, crate::support::harness::Snapshot::of(&table.file()));
         assert!(shown.stdout.starts_with(before), "{shown:?}");
 
         install(None).expect(0, "", "");
         let text = table.text().unwrap();
         assert_eq!(text, shown.stdout, "{shown:?}");
 
-        let file = crate::harness::Snapshot::of(&table.file());
+        let file = crate::support::harness::Snapshot::of(&table.file());
         let shown = table.nonoverlap(["--uninstall", "--dry-run", "/l"]).run();
         assert_eq!(shown.code(), Some(0));
         assert_eq!(shown.stdout, before);
-        assert_eq!(file, crate::harness::Snapshot::of(&table.file()));
+        assert_eq!(file, crate::support::harness::Snapshot::of(&table.file()));
     }
 }
 

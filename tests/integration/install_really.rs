@@ -3,8 +3,8 @@
 use std::fs;
 
 use crate::cron::{Cron, why_not};
-use crate::crontab::Table;
-use crate::harness::{Run, left_out};
+use crate::support::crontab::Table;
+use crate::support::harness::{Run, left_out};
 
 /// Notes where it runs and with which words, each on a line, and says something for the log.
 const JOB: &str = r#"#!/bin/sh

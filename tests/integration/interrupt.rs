@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use libc::c_int;
 
-use crate::harness::{
+use crate::support::harness::{
     Ended, HOLD, Holder, NONOVERLAP, Run, Scene, Waiter, eventually, kill, nonoverlap,
     waits_for_lock,
 };

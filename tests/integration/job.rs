@@ -11,7 +11,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
-use crate::harness::{Ended, PATIENCE, Run, Scene, kill, nonoverlap, record_of};
+use crate::support::harness::{Ended, PATIENCE, Run, Scene, kill, nonoverlap, record_of};
 
 /// How many pages are served between two ticks.
 const PAGES_A_TICK: usize = 4;

@@ -7,12 +7,12 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime};
 
-use crate::harness::{
+use crate::log::{lines_of, undated};
+use crate::support::harness::{
     Holder, NONOVERLAP, Run, Scene, Waiter, eventually, has_tool, is_root, kill, left_out,
     nonoverlap, quoted, record_of,
 };
-use crate::log::{lines_of, undated};
-use crate::machine::as_ordinary_user;
+use crate::support::machine::as_ordinary_user;
 
 #[test]
 fn a_recorded_process_that_lives_is_warned_of_also_if_it_is_another_users_or_stopped() {

@@ -6,11 +6,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use crate::harness::{
+use crate::let_go::{is_silent, warns};
+use crate::support::harness::{
     Holder, NONOVERLAP, Run, Scene, has_tool, holds_lock, is_root, left_out, locks_on, nonoverlap,
     quoted, record_of,
 };
-use crate::let_go::{is_silent, warns};
 
 /// Says "held" and ends with its input.
 pub const HOLD: &str = "echo held; exec cat >/dev/null";

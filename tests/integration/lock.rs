@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use crate::harness::{Holder, Run, Scene, nonoverlap, record_of};
+use crate::support::harness::{Holder, Run, Scene, nonoverlap, record_of};
 
 #[test]
 fn a_taken_lock_refuses_with_1_and_says_nothing() {
@@ -64,7 +64,7 @@ fn what_the_file_says_does_not_let_a_run_into_a_taken_lock() {
 fn a_run_within_a_run_of_the_same_lock_is_refused() {
     let scene = Scene::new();
     nonoverlap([scene.lock()])
-        .args([crate::harness::NONOVERLAP, "-E7"])
+        .args([crate::support::harness::NONOVERLAP, "-E7"])
         .arg(scene.lock())
         .args(["echo", "ran"])
         .run()
@@ -80,8 +80,8 @@ mod linux {
     use std::path::Path;
     use std::process::Command;
 
-    use crate::gate::{Answer, run_gated};
-    use crate::harness::{Holder, Run, Scene, eventually, holds_lock, nonoverlap, reason};
+    use crate::support::harness::{Holder, Run, Scene, eventually, holds_lock, nonoverlap, reason};
+    use crate::support::seccomp::{Answer, run_gated};
 
     #[test]
     fn the_lock_is_on_a_descriptor_of_the_command_itself() {
@@ -115,7 +115,7 @@ mod linux {
     fn one_flock_call_on_a_descriptor_from_10_up_decides() {
         let scene = Scene::new();
         let mut seen = Vec::new();
-        let look = |call: &crate::gate::Call| {
+        let look = |call: &crate::support::seccomp::Call| {
             seen.push((call.arguments[0], call.arguments[1] as i32));
             Answer::Pass
         };
@@ -164,7 +164,7 @@ mod linux {
     #[test]
     fn an_interrupted_flock_is_tried_again() {
         let scene = Scene::new();
-        let interrupt_twice = |call: &crate::gate::Call| match call.number {
+        let interrupt_twice = |call: &crate::support::seccomp::Call| match call.number {
             1 | 2 => Answer::Fail(libc::EINTR),
             _ => Answer::Pass,
         };

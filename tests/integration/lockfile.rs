@@ -8,7 +8,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
 
-use crate::harness::{Holder, NONOVERLAP, Run, Scene, nonoverlap, reason, record_of};
+use crate::support::harness::{Holder, NONOVERLAP, Run, Scene, nonoverlap, reason, record_of};
 
 #[test]
 fn a_new_lock_file_is_made_with_0666_less_the_umask() {
@@ -58,7 +58,7 @@ fn a_folder_can_be_locked() {
 #[test]
 fn a_device_can_be_locked() {
     // There is one /dev/null for everybody, so somebody else may be at it for a moment.
-    crate::harness::eventually("the outer run holds it and refuses the inner", || {
+    crate::support::harness::eventually("the outer run holds it and refuses the inner", || {
         let mut outer = nonoverlap(["/dev/null", NONOVERLAP, "-E7", "/dev/null", "true"]);
         outer.run().code() == Some(7)
     });
@@ -143,7 +143,7 @@ fn a_path_is_taken_byte_for_byte_and_shown_escaped() {
 fn can_be_locked(lock: &Path) {
     let holder = Holder::of([lock]);
     #[cfg(target_os = "linux")] // It asks /proc.
-    assert!(crate::harness::holds_lock(holder.pid(), lock));
+    assert!(crate::support::harness::holds_lock(holder.pid(), lock));
     let ended = nonoverlap([lock]).args(["echo", "ran"]).run();
     ended.expect(1, "", "");
     assert!(holder.end().success());
@@ -165,10 +165,10 @@ mod linux {
     use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
     use super::can_be_locked;
-    use crate::harness::{
+    use crate::support::harness::{
         NONOVERLAP, Run, Scene, Snapshot, is_root, left_out, nonoverlap, reason, record_of,
     };
-    use crate::machine::{Loop, Sysctl, as_ordinary_user, with_mounts};
+    use crate::support::machine::{Loop, Sysctl, as_ordinary_user, with_mounts};
 
     #[test]
     fn a_terminal_can_be_locked_and_does_not_become_the_controlling_one() {

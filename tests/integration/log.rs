@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::harness::{Holder, NONOVERLAP, Run, Scene, left_out, nonoverlap, record_of};
+use crate::support::harness::{Holder, NONOVERLAP, Run, Scene, left_out, nonoverlap, record_of};
 
 /// Says its PID on stdout and a word on stderr.
 const COMMAND: [&str; 3] = ["sh", "-c", "echo $$; echo err >&2"];
@@ -118,7 +118,7 @@ fn v_and_q_govern_stderr_and_not_the_log() {
 #[cfg(target_os = "linux")] // strace is.
 #[test]
 fn a_line_is_one_write_so_that_lines_of_several_runs_do_not_mix() {
-    use crate::harness::{HOLD, has_tool};
+    use crate::support::harness::{HOLD, has_tool};
 
     let scene = Scene::new();
     if !has_tool("strace", "how a line is written") {

@@ -5,7 +5,7 @@ use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 use std::process::Command;
 
-use crate::harness::{Ended, NONOVERLAP, Run, Scene, nonoverlap, reason};
+use crate::support::harness::{Ended, NONOVERLAP, Run, Scene, nonoverlap, reason};
 
 #[test]
 fn status_ends_with_the_last_ten_lines_of_the_log() {

@@ -7,8 +7,8 @@ use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::harness::{Holder, NONOVERLAP, Run, Scene, nonoverlap, reason, record_of};
 use crate::log::{lines_of, logged, logged_with};
+use crate::support::harness::{Holder, NONOVERLAP, Run, Scene, nonoverlap, reason, record_of};
 
 #[test]
 fn a_log_that_cannot_be_opened_is_73_and_nothing_runs_nor_is_the_lock_asked_for() {
@@ -208,8 +208,8 @@ fn another_users_log_in_a_sticky_folder_is_appended_to_where_the_kernel_refuses_
     use std::fs::Permissions;
     use std::os::unix::fs::{PermissionsExt, chown};
 
-    use crate::harness::{is_root, left_out};
-    use crate::machine::Sysctl;
+    use crate::support::harness::{is_root, left_out};
+    use crate::support::machine::Sysctl;
 
     if !is_root() {
         return left_out("fs.protected_regular", "only root may set it");

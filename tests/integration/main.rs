@@ -1,6 +1,6 @@
 //! Every promise of nonoverlap, held against the real binary on real files and processes.
 //!
-//! One file for each family of promises; `harness.rs` is what they share. No test takes a lock to see
+//! One file for each family of promises; `support/` is what they share. No test takes a lock to see
 //! whether it is taken, none waits for a time where there is an event to wait for, and none leaves
 //! anything behind.
 
@@ -16,10 +16,9 @@
 // Much of the harness serves the tests that only Linux has.
 #![cfg_attr(not(target_os = "linux"), allow(dead_code))]
 
-mod harness;
+mod support;
 
 mod alarm;
-mod asked;
 mod budget;
 mod caveats;
 #[cfg(target_os = "linux")] // It looks at locks through /proc.
@@ -31,7 +30,6 @@ mod completions;
 #[cfg(target_os = "linux")] // Elsewhere holders are not named.
 mod conflict;
 mod cron;
-mod crontab;
 mod death;
 #[cfg(target_os = "linux")] // Elsewhere deleted files are not seen.
 mod deleted;
@@ -41,15 +39,9 @@ mod deleted_waiting;
 mod descriptor;
 mod documents;
 mod flock;
-#[cfg(target_os = "linux")] // util-linux and /proc are Linux's.
-mod flock_differences;
-#[cfg(target_os = "linux")]
-mod flock_lines;
 #[cfg(target_os = "linux")]
 mod flock_table;
 mod fuzz;
-#[cfg(target_os = "linux")] // seccomp is Linux's.
-mod gate;
 mod guardian;
 mod idioms;
 #[cfg(target_os = "linux")]
@@ -69,14 +61,10 @@ mod lockfile;
 mod log;
 mod log_end;
 mod log_open;
-#[cfg(target_os = "linux")] // Its tools are util-linux's.
-mod machine;
 mod max_runtime;
 mod messages;
 mod outcome;
 mod peers;
-#[cfg(target_os = "linux")]
-mod probe;
 #[cfg(target_os = "linux")]
 mod queue;
 #[cfg(target_os = "linux")]
@@ -99,6 +87,4 @@ mod status_matrix;
 mod status_realms;
 mod storm;
 mod timeout;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-mod traced;
 mod wait;

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Holder, NONOVERLAP, Run, Scene, nonoverlap};
+use crate::support::harness::{Holder, NONOVERLAP, Run, Scene, nonoverlap};
 
 /// perl runs its arguments with an alarm set.
 fn with_alarm(seconds: u32) -> Command {
@@ -66,8 +66,8 @@ fn the_time_counts_from_the_command_and_not_from_the_wait() {
         move || waiter.run()
     });
     #[cfg(target_os = "linux")]
-    crate::harness::eventually("it waits", || {
-        crate::harness::locks_on(&scene.lock())
+    crate::support::harness::eventually("it waits", || {
+        crate::support::harness::locks_on(&scene.lock())
             .iter()
             .any(|line| line.contains("->"))
     });
@@ -163,7 +163,7 @@ fn children_of_a_shell_run_on_and_keep_the_lock() {
         .arg("true")
         .run()
         .expect(1, "", "");
-    crate::harness::kill(ended.stdout().trim().parse().unwrap(), libc::SIGKILL);
+    crate::support::harness::kill(ended.stdout().trim().parse().unwrap(), libc::SIGKILL);
 }
 
 #[test]

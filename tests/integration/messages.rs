@@ -10,8 +10,8 @@ use std::process::Stdio;
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-use crate::harness::{Holder, Run, Scene, nonoverlap, run_on};
 use crate::outcome::{BARE_PATH, Corner, HELD, assert_says, words};
+use crate::support::harness::{Holder, Run, Scene, nonoverlap, run_on};
 
 #[test]
 fn verbose_says_which_lock_which_pid_and_which_command() {

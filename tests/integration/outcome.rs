@@ -8,7 +8,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::harness::{Holder, NONOVERLAP, Run, Scene, broken_pipe, nonoverlap};
+use crate::support::harness::{Holder, NONOVERLAP, Run, Scene, broken_pipe, nonoverlap};
 
 /// Command lines, as in a shell without its quotes: `''` is the empty word. Then the exit status, stdout and stderr.
 ///
@@ -234,7 +234,7 @@ fn a_lock_file_that_cannot_be_made_is_73() {
             .current_dir(scene.path(""))
             .run();
         if !ended.stderr().starts_with("nonoverlap: ") {
-            crate::harness::left_out("a lock file that cannot be made", &ended.stderr());
+            crate::support::harness::left_out("a lock file that cannot be made", &ended.stderr());
             continue;
         }
         let message = format!("nonoverlap: cannot create lock file folder/lock: {reason}\n");

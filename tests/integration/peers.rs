@@ -8,7 +8,7 @@ use std::process::Command;
 
 use fd_lock::RwLock;
 
-use crate::harness::{Ended, HOLD, Holder, Run, Scene, left_out, nonoverlap};
+use crate::support::harness::{Ended, HOLD, Holder, Run, Scene, left_out, nonoverlap};
 
 /// For one or for many.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

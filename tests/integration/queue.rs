@@ -13,7 +13,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::harness::{
+use crate::support::harness::{
     Holder, NONOVERLAP, PATIENCE, Scene, Watchdog, eventually, holds_lock, is_installed, kill,
     left_out, locks_on, nonoverlap, waits_for_lock,
 };

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::flock::flock;
-use crate::harness::{
+use crate::support::harness::{
     Ended, HOLD, Holder, NONOVERLAP, Run, Scene, eventually, holds_lock, locks_on, nonoverlap,
 };
 

@@ -11,9 +11,11 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use crate::crontab::{Table, path_with};
-use crate::documents::read::{codes, readme_section};
-use crate::harness::{Holder, NONOVERLAP, Run, Scene, Waiter, eventually, has_tool, kill, quoted};
+use crate::support::crontab::{Table, path_with};
+use crate::support::documents::{codes, readme_section};
+use crate::support::harness::{
+    Holder, NONOVERLAP, Run, Scene, Waiter, eventually, has_tool, kill, quoted,
+};
 
 #[test]
 fn the_crontab_is_one_and_its_lines_run_skip_wait_and_log() {
@@ -52,7 +54,7 @@ fn the_crontab_is_one_and_its_lines_run_skip_wait_and_log() {
 #[cfg(target_os = "linux")]
 #[test]
 fn systemd_finds_no_fault_with_the_units_and_the_service_starts_the_parser() {
-    use crate::documents::read::between;
+    use crate::support::documents::between;
 
     if !has_tool("systemd-analyze", "the systemd units") || !has_tool("python3", "the same") {
         return;

@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use crate::harness::{Holder, Run, Scene, Snapshot, nonoverlap, quoted, record_of};
+use crate::support::harness::{Holder, Run, Scene, Snapshot, nonoverlap, quoted, record_of};
 
 #[test]
 fn the_record_is_the_commands_own_pid_and_stays_when_it_has_ended() {
@@ -64,7 +64,7 @@ fn the_modification_time_is_new_although_the_pid_is_the_same_as_last_time() {
     let line =
         "printf '%10d\\n' $$ >\"$1\" && touch -t 200001010000 \"$1\" && exec \"$0\" \"$1\" true";
     std::process::Command::new("sh")
-        .args(["-c", line, crate::harness::NONOVERLAP])
+        .args(["-c", line, crate::support::harness::NONOVERLAP])
         .arg(&lock)
         .run()
         .expect(0, "", "");
@@ -246,10 +246,10 @@ mod linux {
     use std::process::Command;
 
     use super::aged;
-    use crate::gate::{Answer, run_gated};
-    use crate::harness::{
+    use crate::support::harness::{
         Holder, NONOVERLAP, Run, Scene, Snapshot, eventually, nonoverlap, quoted, reason, record_of,
     };
+    use crate::support::seccomp::{Answer, run_gated};
 
     #[test]
     fn a_program_that_is_running_locks_itself_and_is_not_changed() {

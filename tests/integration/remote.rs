@@ -5,7 +5,6 @@ mod failing;
 #[cfg(target_os = "linux")] // Elsewhere nothing tells of a lost lock.
 mod lost;
 mod secret;
-pub mod server;
 mod status;
 #[cfg(target_os = "linux")] // They are seen in /proc.
 mod surroundings;
@@ -15,10 +14,10 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
 
-use crate::asked::binary_for_all;
-use crate::crontab::Table;
-use crate::harness::{NONOVERLAP, Run, Scene, Watchdog, has_tool, nonoverlap};
-use server::{Server, text_of};
+use crate::support::crontab::Table;
+use crate::support::harness::{NONOVERLAP, Run, Scene, Watchdog, has_tool, nonoverlap};
+use crate::support::remote_server::{Server, text_of};
+use crate::support::status_answer::binary_for_all;
 
 /// A helper that notes its words and what it knows of the command, each in a line, and takes the lock.
 const NOTES: &str = r#"

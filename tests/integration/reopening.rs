@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::flock::flock;
-use crate::harness::{HOLD, Holder, NONOVERLAP, Run, Scene, is_root, left_out, record_of};
+use crate::support::harness::{HOLD, Holder, NONOVERLAP, Run, Scene, is_root, left_out, record_of};
 
 /// Prints its PID, and each descriptor that it has on the file `$0` with the mode that it is open in:
 /// the last digit of its flags, of which 2 is O_RDWR.

@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use rustix::fs::{FlockOperation, flock};
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-use crate::harness::eventually;
+use crate::support::harness::eventually;
 #[cfg(target_os = "linux")]
-use crate::harness::{Holder, is_installed, left_out};
-use crate::harness::{Run, Scene, nonoverlap};
+use crate::support::harness::{Holder, is_installed, left_out};
+use crate::support::harness::{Run, Scene, nonoverlap};
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-use crate::traced::Traced;
+use crate::support::ptrace::Traced;
 
 /// A time-out that comes later than this after its time has not been kept. The machine may be busy.
 const MUCH: Duration = Duration::from_secs(5);
@@ -66,7 +66,7 @@ fn a_ring_is_heard_wherever_the_process_is_held_up() {
         strace.args(["-qq", "-o", "/dev/null"]);
         strace.arg(format!("--trace={calls}"));
         strace.arg(format!("--inject={calls}:{moment}=50000"));
-        strace.args([crate::harness::NONOVERLAP, "-w", "0.01"]);
+        strace.args([crate::support::harness::NONOVERLAP, "-w", "0.01"]);
         let (ended, took) = timed(|| strace.arg(scene.lock()).args(["echo", "ran"]).run());
         ended.expect(1, "", "");
         assert!(took < MUCH, "{calls} {moment}: {took:?} {ended:?}");

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::harness::{Ended, NONOVERLAP, Run, Scene, is_root, nonoverlap};
+use crate::support::harness::{Ended, NONOVERLAP, Run, Scene, is_root, nonoverlap};
 
 #[test]
 fn path_is_searched_from_its_first_element_to_its_last() {
@@ -328,7 +328,7 @@ fn a_command_line_that_is_too_long_is_126() {
             maximum: Some(STACK),
         };
         let limited = move || Ok(setrlimit(Resource::Stack, limit)?);
-        let ended = crate::probe::exactly(NONOVERLAP, &argv, &[], limited).run();
+        let ended = crate::support::probe::exactly(NONOVERLAP, &argv, &[], limited).run();
         let message = format!("nonoverlap: cannot execute {name}: Argument list too long\n");
         ended.expect(status, "", if status == 0 { "" } else { &message });
     }

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::harness::{NONOVERLAP, Run, Scene};
+use crate::support::harness::{NONOVERLAP, Run, Scene};
 
 #[test]
 fn a_timer_of_the_callers_rings_in_the_command() {
@@ -50,8 +50,8 @@ pub mod seen_in_proc {
 
     use rustix::process::{Resource, Rlimit, getpid, setrlimit};
 
-    use crate::harness::{Holder, Scene, broken_pipe, nonoverlap, run_on};
-    use crate::probe::{both, in_child};
+    use crate::support::harness::{Holder, Scene, broken_pipe, nonoverlap, run_on};
+    use crate::support::probe::{both, in_child};
 
     pub type Step = fn() -> io::Result<()>;
     type Sink = fn() -> Stdio;

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::harness::{Holder, NONOVERLAP, Run, Scene, nonoverlap, record_of};
+use crate::support::harness::{Holder, NONOVERLAP, Run, Scene, nonoverlap, record_of};
 
 fn slot_file(scene: &Scene, number: u32) -> std::path::PathBuf {
     match number {

@@ -10,9 +10,11 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use crate::asked::{AS_NOBODY, Asker, CANNOT_TELL, FREE, HELD, binary_for_all, fields, nobody};
-use crate::harness::{
+use crate::support::harness::{
     Ended, Holder, NONOVERLAP, Run, Scene, is_root, left_out, nonoverlap, record_of,
+};
+use crate::support::status_answer::{
+    AS_NOBODY, Asker, CANNOT_TELL, FREE, HELD, binary_for_all, fields, nobody,
 };
 
 fn status<I: IntoIterator<Item: AsRef<OsStr>>>(words: I) -> Ended {
@@ -490,7 +492,7 @@ fn the_lock_of_another_users_file_is_told_whether_or_not_it_may_be_read() {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
     let mut command = Command::new(AS_NOBODY[0]);
     command.args(&AS_NOBODY[1..]).arg(binary_for_all(&scene));
-    let _holder = Holder::start(command.arg(&path).args(crate::harness::HOLD));
+    let _holder = Holder::start(command.arg(&path).args(crate::support::harness::HOLD));
     assert_eq!(Asker::here().ask(&path).code, HELD);
 }
 

@@ -10,8 +10,10 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::asked::{Asker, FREE, HELD, nobody};
-use crate::harness::{HOLD, Holder, NONOVERLAP, Run, Scene, is_root, left_out, nonoverlap};
+use crate::support::harness::{
+    HOLD, Holder, NONOVERLAP, Run, Scene, is_root, left_out, nonoverlap,
+};
+use crate::support::status_answer::{Asker, FREE, HELD, nobody};
 
 /// These tests keep the machine busy, and would only measure each other.
 static ALONE: Mutex<()> = Mutex::new(());

@@ -6,16 +6,16 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime};
 
-use crate::asked::{
-    AS_NOBODY, Asker, CANNOT_TELL, FREE, HELD, Realm, binary_for_all, child_of, inner_pid, list,
-    nobody, realm_of_processes, record, settled,
-};
-use crate::harness::{
+use crate::support::harness::{
     HOLD, Holder, NONOVERLAP, Run, Scene, eventually, is_root, kill, left_out, locks_on,
     nonoverlap, record_of,
 };
+use crate::support::status_answer::{
+    AS_NOBODY, Asker, CANNOT_TELL, FREE, HELD, Realm, binary_for_all, child_of, inner_pid, list,
+    nobody, realm_of_processes, record, settled,
+};
 
-fn ask(path: &Path) -> crate::asked::Answer {
+fn ask(path: &Path) -> crate::support::status_answer::Answer {
     Asker::here().ask(path)
 }
 

@@ -7,11 +7,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
 
-use crate::asked::{
+use crate::support::harness::{
+    HOLD, Holder, NONOVERLAP, Run, Scene, is_root, left_out, nonoverlap,
+};
+use crate::support::status_answer::{
     AS_NOBODY, Answer, Asker, CANNOT_TELL, FREE, HELD, Realm, binary_for_all, child_of, inner_pid,
     list, realm_of_processes, record, settled,
 };
-use crate::harness::{HOLD, Holder, NONOVERLAP, Run, Scene, is_root, left_out, nonoverlap};
 
 /// A holder whose taker is dead: in a PID namespace, only its descriptors tell of it.
 const FLOCK_9: &str = r#"exec 9>"$0"; flock 9; echo held; exec cat >/dev/null"#;
@@ -339,7 +341,7 @@ fn assert_named(answer: &Answer, pid: u32) {
 fn assert_table_differs_from_stat(path: &Path) {
     let device = fs::metadata(path).unwrap().dev();
     let device = format!(" {:02x}:{:02x}:", libc::major(device), libc::minor(device));
-    let lines = crate::harness::locks_on(path);
+    let lines = crate::support::harness::locks_on(path);
     assert!(!lines.is_empty(), "no lock on inode of {path:?}");
     assert!(
         !lines.iter().any(|line| line.contains(&device)),

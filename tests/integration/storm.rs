@@ -16,7 +16,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use crate::harness::{NONOVERLAP, PATIENCE, Run, Scene, nonoverlap, record_of};
+use crate::support::harness::{NONOVERLAP, PATIENCE, Run, Scene, nonoverlap, record_of};
 
 const CONTENDERS: usize = 200;
 const ROUNDS: usize = 20;

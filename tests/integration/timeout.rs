@@ -4,14 +4,18 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Ended, Holder, Run, Scene, Waiter, nonoverlap};
+use crate::support::harness::{Ended, Holder, Run, Scene, Waiter, nonoverlap};
 
 /// A time-out that comes later than this after its time has not been kept. The machine may be busy.
 const MUCH: Duration = Duration::from_secs(5);
 
 /// The signal that the caller's user may not have pending: none at all.
 #[cfg(all(target_os = "linux", not(nonoverlap_interval_timer)))]
-const NONE_PENDING: [&str; 3] = ["prlimit", "--sigpending=0", crate::harness::NONOVERLAP];
+const NONE_PENDING: [&str; 3] = [
+    "prlimit",
+    "--sigpending=0",
+    crate::support::harness::NONOVERLAP,
+];
 
 #[test]
 fn a_wait_in_vain_is_a_conflict_under_every_name_and_spelling() {

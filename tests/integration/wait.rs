@@ -5,7 +5,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::harness::{
+use crate::support::harness::{
     HOLD, Holder, NONOVERLAP, Run, Scene, Waiter, eventually, nonoverlap, record_of, waits_for_lock,
 };
 

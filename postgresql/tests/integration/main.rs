@@ -10,7 +10,7 @@
 )]
 
 #[allow(dead_code)] // The tests of the other package use the rest.
-#[path = "../../../tests/integration/harness.rs"]
+#[path = "../../../tests/integration/support/harness/mod.rs"]
 mod harness;
 mod refusal;
 mod server;

@@ -1,8 +1,8 @@
 //! Crontabs that nobody would write, drawn from pieces. The same ones each time.
 
 use super::{Table, ended};
-use crate::fuzz::Dice;
-use crate::harness::Run;
+use crate::support::dice::Dice;
+use crate::support::harness::Run;
 
 const LOCK: &str = "/tmp/l";
 

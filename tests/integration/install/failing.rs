@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::{Table, entry};
-use crate::asked::{AS_NOBODY, binary_for_all};
-use crate::harness::{NONOVERLAP, Run, Scene, eventually, has_tool, left_out, reason};
+use crate::support::harness::{NONOVERLAP, Run, Scene, eventually, has_tool, left_out, reason};
+use crate::support::status_answer::{AS_NOBODY, binary_for_all};
 
 const INSTALL: [&str; 6] = [
     "--install",

@@ -7,8 +7,8 @@ use std::os::unix::fs::symlink;
 use std::process::Command;
 
 use super::{Table, find};
-use crate::fuzz::Dice;
-use crate::harness::{NONOVERLAP, Run, has_tool};
+use crate::support::dice::Dice;
+use crate::support::harness::{NONOVERLAP, Run, has_tool};
 
 /// What cron gives sh of a command, or nothing where it would cut it and give sh something to read.
 /// Debian's cron takes a backslash away only before `%`; FreeBSD's and macOS' also before another one

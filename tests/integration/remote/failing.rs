@@ -3,12 +3,12 @@
 
 use std::fs;
 
-use super::server::Server;
-use crate::harness::{NONOVERLAP, Run, Scene, nonoverlap, reason};
+use crate::support::harness::{NONOVERLAP, Run, Scene, nonoverlap, reason};
 #[cfg(target_os = "linux")]
-use crate::harness::{has_tool, is_root, left_out};
+use crate::support::harness::{has_tool, is_root, left_out};
 #[cfg(target_os = "linux")]
-use crate::machine::as_ordinary_user;
+use crate::support::machine::as_ordinary_user;
+use crate::support::remote_server::Server;
 
 /// What a helper does, the exit status, and what is said behind "cannot lock WORD: ".
 #[rustfmt::skip] // A row a line is how a table is read.

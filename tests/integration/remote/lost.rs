@@ -11,14 +11,14 @@ use std::time::Duration;
 use rustix::net::sockopt::set_socket_linger;
 use seccompiler::apply_filter;
 
-use super::server::{Connection, Server};
-use crate::asked::AS_NOBODY;
 use crate::guardian::guardian_of;
-use crate::harness::{
+use crate::injected::{Call, reason};
+use crate::support::harness::{
     HOLD, Holder, NONOVERLAP, Run, eventually, has_tool, is_root, kill, left_out,
 };
-use crate::injected::{Call, reason};
-use crate::probe::in_child;
+use crate::support::probe::in_child;
+use crate::support::remote_server::{Connection, Server};
+use crate::support::status_answer::AS_NOBODY;
 
 /// How a server can lose a lock.
 const WAYS: [fn(Connection) -> Option<Connection>; 2] = [

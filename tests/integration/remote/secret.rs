@@ -1,8 +1,8 @@
 //! A password in the word is shown nowhere, whatever happens.
 
-use super::server::{Server, text_of};
-use crate::crontab::Table;
-use crate::harness::{Ended, Run, nonoverlap};
+use crate::support::crontab::Table;
+use crate::support::harness::{Ended, Run, nonoverlap};
+use crate::support::remote_server::{Server, text_of};
 
 /// Words with a password, and how they are shown.
 #[rustfmt::skip] // A row a line is how a table is read.

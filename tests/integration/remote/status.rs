@@ -1,8 +1,8 @@
 //! Promises about `--status SCHEME://…`: the helper is asked, and answers like a lock file's.
 
-use super::server::{Server, text_of};
-use crate::asked::{CANNOT_TELL, FREE, HELD, fields};
-use crate::harness::{Holder, Run, nonoverlap, reason};
+use crate::support::harness::{Holder, Run, nonoverlap, reason};
+use crate::support::remote_server::{Server, text_of};
+use crate::support::status_answer::{CANNOT_TELL, FREE, HELD, fields};
 
 #[test]
 fn the_answer_is_the_helpers() {

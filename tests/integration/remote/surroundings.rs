@@ -5,10 +5,10 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::server::{Server, text_of};
-use crate::harness::{NONOVERLAP, Run, eventually, run_on};
-use crate::probe::{PROBE, in_child, sight};
 use crate::signals::seen_in_proc::{self, PENDING, STATES};
+use crate::support::harness::{NONOVERLAP, Run, eventually, run_on};
+use crate::support::probe::{PROBE, in_child, sight};
+use crate::support::remote_server::{Server, text_of};
 
 /// Writes which descriptors below 64 are open, and what they are, into the file that is its argument.
 const DESCRIPTORS: &str = r#"

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::harness::{Holder, NONOVERLAP, Run, Scene, eventually, is_root, left_out};
+use crate::support::harness::{Holder, NONOVERLAP, Run, Scene, eventually, is_root, left_out};
 
 /// Exit statuses of `--status`.
 pub const HELD: i32 = 0;
@@ -211,7 +211,7 @@ pub fn nobody(scene: &Scene) -> Asker {
     Asker { words }
 }
 
-/// Waits until this process has become `cat`, as the command of [`crate::harness::HOLD`] does after
+/// Waits until this process has become `cat`, as the command of [`crate::support::harness::HOLD`] does after
 /// it has said "held".
 #[track_caller]
 pub fn settled(pid: u32) -> u32 {

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::harness::{NONOVERLAP, Run, Scene, is_root, left_out};
+use crate::support::harness::{NONOVERLAP, Run, Scene, is_root, left_out};
 
 /// What nonoverlap finds as crontab(1). It notes what it was called with.
 const STAND_IN: &str = r#"#!/bin/sh

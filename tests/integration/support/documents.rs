@@ -7,7 +7,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::harness::{NONOVERLAP, Run, Scene, left_out};
+use crate::support::harness::{NONOVERLAP, Run, Scene, left_out};
 
 pub const README: &str = include_str!("../../../README.md");
 pub const CHANGELOG: &str = include_str!("../../../CHANGELOG.md");

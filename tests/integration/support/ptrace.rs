@@ -11,7 +11,7 @@ use std::ptr;
 use libc::{c_int, c_long, c_void, user_regs_struct};
 use rustix::process::{Pid, WaitOptions, waitpid};
 
-use crate::harness::{Ended, Watchdog};
+use crate::support::harness::{Ended, Watchdog};
 
 /// How long the instruction is that calls the system (`syscall`).
 const CALL: u64 = 2;

@@ -7,7 +7,9 @@ use std::process::Command;
 
 use rustix::fs::{FlockOperation, flock};
 
-use crate::harness::{NONOVERLAP, Run, Scene, eventually, is_root, left_out, locks_on, nonoverlap};
+use crate::support::harness::{
+    NONOVERLAP, Run, Scene, eventually, is_root, left_out, locks_on, nonoverlap,
+};
 
 /// nonoverlap, run by a user who may do no more than the mode of a file says.
 pub fn as_ordinary_user(scene: &Scene) -> Command {

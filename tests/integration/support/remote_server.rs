@@ -10,8 +10,8 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::thread;
 
-use crate::crontab::path_with;
-use crate::harness::{
+use crate::support::crontab::path_with;
+use crate::support::harness::{
     Ended, HOLD, Holder, NONOVERLAP, PATIENCE, Run, Scene, Watchdog, eventually, has_tool,
 };
 

@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
-use crate::harness::{NONOVERLAP, Scene, run_on};
+use crate::support::harness::{NONOVERLAP, Scene, run_on};
 
 /// Shows its own state, as `cat` changes none of it: neither a signal nor a descriptor nor a timer.
 pub const PROBE: &[&str] = &[

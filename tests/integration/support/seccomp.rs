@@ -12,7 +12,7 @@ use std::process::Command;
 use std::sync::mpsc;
 use std::thread;
 
-use crate::harness::{Ended, Run};
+use crate::support::harness::{Ended, Run};
 
 /// A call that waits for its answer.
 pub struct Call {
