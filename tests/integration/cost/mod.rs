@@ -1,0 +1,3 @@
+//! What a run costs.
+
+pub mod budget;

@@ -1,0 +1,9 @@
+//! The crontab entry of a run: `--install`, `--uninstall`, and what cron itself makes of it.
+
+mod crontab_errors;
+pub mod install;
+mod quoting;
+mod random_crontabs;
+pub mod real_daemon;
+#[cfg(target_os = "linux")] // Namespaces are.
+mod real_daemon_install;

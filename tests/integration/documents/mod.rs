@@ -1,0 +1,6 @@
+//! The README, the manual and the help say what the program does.
+
+mod caveats;
+mod comparison;
+mod man_and_readme;
+mod recipes;

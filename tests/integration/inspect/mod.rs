@@ -1,0 +1,14 @@
+//! Who holds a lock, as `--status` and the next run see it.
+
+#[cfg(target_os = "linux")] // What it names is /proc's.
+mod busy_machine;
+#[cfg(target_os = "linux")]
+mod holders;
+#[cfg(target_os = "linux")] // Elsewhere it is not known when a process started.
+pub mod let_go;
+#[cfg(target_os = "linux")]
+pub mod let_go_real_commands;
+#[cfg(target_os = "linux")] // They are namespaces and file systems of Linux.
+mod namespaces;
+mod remote;
+mod status;

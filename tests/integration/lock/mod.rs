@@ -1,0 +1,28 @@
+//! Taking a lock: on which file, by whom and how long it waits, what is recorded, and that nobody else
+//! has it.
+
+mod callers_alarm;
+#[cfg(target_os = "linux")] // Elsewhere deleted files are not seen.
+pub mod deleted;
+#[cfg(target_os = "linux")]
+mod deleted_waiting;
+#[cfg(target_os = "linux")] // It looks at descriptors through /proc.
+mod descriptor;
+mod exclusion;
+mod file;
+mod other_tools;
+#[cfg(target_os = "linux")] // The system's tables tell who waits.
+mod queue;
+#[cfg(target_os = "linux")] // The other lock tool is util-linux's.
+mod ranges;
+mod record;
+mod remote;
+#[cfg(target_os = "linux")] // strace is.
+mod reopening;
+#[cfg(target_os = "linux")] // It reads /proc/PID/status.
+mod signals_while_waiting;
+mod simultaneous_starts;
+mod slots;
+mod timeout;
+mod timer_race;
+mod wait;

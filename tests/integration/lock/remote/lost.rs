@@ -1,0 +1,309 @@
+//! Promises about the loss of a lock: when the connection ends, the kernel signals the command's
+//! process. Linux only.
+
+use std::fs;
+use std::io::{self, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::unix::process::ExitStatusExt;
+use std::thread;
+use std::time::Duration;
+
+use rustix::net::sockopt::set_socket_linger;
+use seccompiler::apply_filter;
+
+use crate::report::kernel_errors::{Call, reason};
+use crate::run::guardian::guardian_of;
+use crate::support::harness::{
+    HOLD, Holder, NONOVERLAP, Run, eventually, has_tool, is_root, kill, left_out,
+};
+use crate::support::probe::in_child;
+use crate::support::remote_server::{Connection, Server};
+use crate::support::status_answer::AS_NOBODY;
+
+/// How a server can lose a lock.
+const WAYS: [fn(Connection) -> Option<Connection>; 2] = [
+    |connection| {
+        drop(connection);
+        None
+    },
+    // Between the helper's end and the lock's, what it says can only be a farewell.
+    |mut connection| {
+        connection.send(b"terminating connection due to administrator command");
+        Some(connection)
+    },
+];
+
+#[test]
+fn a_command_whose_lock_is_lost_is_sent_sigterm_or_what_was_chosen() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    for lose in WAYS {
+        for (options, signal) in [
+            (&[][..], libc::SIGTERM),
+            (&["--on-lost", "term"], libc::SIGTERM),
+            (&["--on-lost", "kill", "-s"], libc::SIGKILL),
+            (&["--close"], libc::SIGTERM),
+            (&["-o", "--on-lost", "kill"], libc::SIGKILL),
+        ] {
+            let (holder, connection) = server.holder(options);
+            let _kept = lose(connection);
+            assert_eq!(end_of(holder), Err(signal), "{options:?}");
+        }
+    }
+}
+
+#[test]
+fn a_command_that_is_not_to_be_told_lives_on() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    for lose in WAYS {
+        for options in [&["--on-lost", "ignore"][..], &["--on-lost=ignore", "-o"]] {
+            let (holder, connection) = server.holder(options);
+            let _kept = lose(connection);
+            // A signal would have come before it ends by itself.
+            assert!(holder.end().success(), "{options:?}");
+        }
+    }
+}
+
+/// The signal that ended a holder by itself, or its exit status if it had to be let go.
+#[track_caller]
+fn end_of(holder: Holder) -> Result<i32, i32> {
+    let pid = holder.pid();
+    eventually("the command is told", || state_of(pid) == Some('Z'));
+    let status = holder.end();
+    match status.signal() {
+        Some(signal) => Err(signal),
+        None => Ok(status.code().unwrap()),
+    }
+}
+
+/// What a process does, by the letter of `/proc/PID/stat`.
+fn state_of(pid: u32) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
+}
+
+#[test]
+fn a_lock_that_the_network_carries_is_lost_in_the_same_way() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let lines = format!("give(socket.create_connection(('127.0.0.1', {port})))");
+    let Some(server) = Server::with(&lines) else {
+        return;
+    };
+    let ways: [fn(&TcpStream); 4] = [
+        |_| {},
+        |stream| stream.shutdown(Shutdown::Write).unwrap(),
+        |mut stream| stream.write_all(b"x").unwrap(),
+        // Closed with this, it is reset.
+        |stream| set_socket_linger(stream, Some(Duration::ZERO)).unwrap(),
+    ];
+    for (way, lose) in ways.iter().enumerate() {
+        for (options, signal) in [
+            (&[][..], libc::SIGTERM),
+            (&["--on-lost=kill"], libc::SIGKILL),
+        ] {
+            let mut run = server.nonoverlap(options);
+            let holder = Holder::start(run.arg(server.word()).args(HOLD));
+            let (stream, _) = listener.accept().unwrap();
+            lose(&stream);
+            // It is enough that the server has nothing more to say.
+            let kept = [1, 2].contains(&way).then(|| stream.try_clone().unwrap());
+            drop(stream);
+            assert_eq!(end_of(holder), Err(signal), "{way}: {options:?}");
+            drop(kept);
+        }
+    }
+}
+
+#[test]
+fn kill_reaches_a_stopped_command() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let (holder, connection) = server.holder(&["--on-lost", "kill"]);
+    kill(holder.pid(), libc::SIGSTOP);
+    eventually("it is stopped", || state_of(holder.pid()) == Some('T'));
+    drop(connection);
+    assert_eq!(end_of(holder), Err(libc::SIGKILL));
+}
+
+#[test]
+fn term_waits_for_a_stopped_command_to_go_on() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let (holder, connection) = server.holder(&[]);
+    let pid = holder.pid();
+    kill(pid, libc::SIGSTOP);
+    eventually("it is stopped", || state_of(pid) == Some('T'));
+    drop(connection);
+    let pending = || {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("ShdPnd:"));
+        u64::from_str_radix(line.unwrap().trim(), 16).unwrap()
+    };
+    eventually("it waits", || pending() >> (libc::SIGTERM - 1) & 1 == 1);
+    assert_eq!(state_of(pid), Some('T'));
+    kill(pid, libc::SIGCONT);
+    assert_eq!(end_of(holder), Err(libc::SIGTERM));
+}
+
+#[test]
+fn a_script_can_say_that_its_lock_was_lost() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let script = "trap 'echo lost; exit 3' TERM; echo held; while read line; do :; done";
+    for options in [&[][..], &["-o"]] {
+        let (holder, connection) = server.holder_of(options, &["sh", "-c", script]);
+        drop(connection);
+        assert_eq!(end_of(holder), Ok(3), "{options:?}");
+    }
+}
+
+#[test]
+fn a_program_that_the_command_becomes_is_told_and_a_child_is_not() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    // Each becomes the next, with the same PID.
+    let script = r#"exec env sh -c 'exec sh -c "echo held; exec cat >/dev/null"'"#;
+    let (holder, connection) = server.holder_of(&[], &["sh", "-c", script]);
+    drop(connection);
+    assert_eq!(end_of(holder), Err(libc::SIGTERM));
+
+    // The parent ignores the signal and waits; its child would end by it.
+    let child = r#"$SIG{TERM} = "DEFAULT"; $| = 1; print "held\n"; <STDIN>"#;
+    let script = format!("trap '' TERM; perl -e '{child}'; exit $?");
+    let (holder, connection) = server.holder_of(&[], &["sh", "-c", &script]);
+    drop(connection);
+    assert!(holder.end().success());
+}
+
+#[test]
+fn a_connection_that_ended_before_we_looked_lets_nothing_run() {
+    // The helper ends when its connection has, or has something to read.
+    let lines = r#"
+import select
+server = connect()
+give(server)
+select.select([server], [], [])"#;
+    let Some(server) = Server::with(lines) else {
+        return;
+    };
+    let said = format!(
+        "nonoverlap: cannot lock {}: the server has closed the connection\n",
+        server.word()
+    );
+    for lose in WAYS {
+        for options in [
+            &[][..],
+            &["--on-lost", "kill"],
+            &["--on-lost=ignore"],
+            &["-o"],
+        ] {
+            let mut run = server.nonoverlap(options);
+            run.arg(server.word()).args(["echo", "ran"]);
+            let run = server.begin(&mut run);
+            let _kept = lose(server.accept());
+            run.ended().expect(69, "", &said);
+        }
+    }
+}
+
+#[test]
+fn a_command_that_became_another_users_is_told_if_root_took_the_lock() {
+    if !is_root() || !has_tool("setpriv", "another user") {
+        left_out(
+            "the loss of another user's command",
+            "only root can start one",
+        );
+        return;
+    }
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let command = [&AS_NOBODY[..], &HOLD].concat();
+    let (holder, connection) = server.holder_of(&[], &command);
+    drop(connection);
+    assert_eq!(end_of(holder), Err(libc::SIGTERM));
+}
+
+#[test]
+fn a_guardian_keeps_the_connection_in_the_commands_place() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let (holder, mut connection) = server.holder(&["-o"]);
+    let guardian = guardian_of(holder.pid()).expect("a guardian");
+    assert_eq!(sockets_of(holder.pid()), 0);
+    assert_eq!(sockets_of(guardian), 1);
+    assert!(connection.is_open());
+    assert!(holder.end().success());
+    connection.ends();
+}
+
+/// How many sockets a process has open.
+#[track_caller]
+fn sockets_of(pid: u32) -> usize {
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+    let links = descriptors
+        .flatten()
+        .flat_map(|it| fs::read_link(it.path()));
+    links
+        .filter(|link| link.to_string_lossy().starts_with("socket:"))
+        .count()
+}
+
+#[test]
+fn kill_reaches_a_command_that_ignores_all_that_it_can() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let (holder, connection) = {
+        let mut sh = server.program("sh");
+        sh.args(["-c", "trap '' TERM; exec \"$0\" \"$@\"", NONOVERLAP]);
+        sh.args(["--on-lost", "kill"]).arg(server.word()).args(HOLD);
+        thread::scope(|threads| {
+            let holder = threads.spawn(|| Holder::start(&mut sh));
+            let (_, connection) = server.answer("yours");
+            (holder.join().unwrap(), connection)
+        })
+    };
+    drop(connection);
+    assert_eq!(end_of(holder), Err(libc::SIGKILL));
+}
+
+/// Errors of the kernel's own in the steps from the helper to the command.
+#[test]
+fn where_the_loss_could_not_be_told_nothing_runs() {
+    // linux/fcntl.h
+    const F_SETSIG: i32 = 10;
+    const LOOK: i32 = libc::MSG_PEEK | libc::MSG_DONTWAIT;
+    let Some(server) = Server::with("give(connect())") else {
+        return;
+    };
+    for call in [
+        Call::with(&[libc::SYS_fcntl], 1, libc::F_SETOWN),
+        Call::with(&[libc::SYS_fcntl], 1, F_SETSIG),
+        Call::with(&[libc::SYS_recvfrom], 3, LOOK),
+        Call::any(&[libc::SYS_getpeername]),
+    ] {
+        let filter = call.refused_with(libc::EPERM);
+        let word = server.word();
+        let mut run = server.nonoverlap([&*word, "echo", "ran"]);
+        in_child(&mut run, move || {
+            apply_filter(&filter).map_err(io::Error::other)
+        });
+        let why = "its helper passed no connection that can be watched";
+        let message = format!(
+            "nonoverlap: cannot lock {word}: {why}: {}\n",
+            reason(libc::EPERM)
+        );
+        run.run().expect(69, "", &message);
+    }
+}

@@ -1,0 +1,11 @@
+//! What is said, where, and with which exit status: messages, conflicts, errors and the log.
+
+#[cfg(target_os = "linux")] // Elsewhere holders are not named.
+mod conflict;
+pub mod exit_status;
+#[cfg(target_os = "linux")] // seccomp is.
+pub mod kernel_errors;
+pub mod log;
+mod log_open;
+mod log_tail;
+mod messages;

@@ -1,0 +1,12 @@
+//! The command: how it is found and started, what it finds, how long it may run, and that its end frees
+//! the lock.
+
+#[cfg(target_os = "linux")] // It looks at locks through /proc.
+mod close_real_commands;
+mod command;
+mod death;
+pub mod guardian;
+mod max_runtime;
+mod parser_job;
+mod search;
+pub mod signals;
