@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::support::harness::{
-    HOLD, Holder, NONOVERLAP, Run, Scene, is_installed, is_root, left_out, nonoverlap, record_of,
+    HOLD, Holder, NONOVERLAP, Run, Scene, has_tool, is_root, left_out, nonoverlap, record_of,
 };
 use crate::support::machine::as_ordinary_user;
 
@@ -54,10 +54,9 @@ fn whoever_deletes_the_lock_file_of_a_running_job_the_next_run_is_refused_and_na
 
 #[test]
 fn it_is_refused_whatever_kind_of_lock_the_job_has_and_by_whatever_tool() {
-    let flock = if is_installed("flock") {
+    let flock = if has_tool("flock", "flock as the holder") {
         "flock"
     } else {
-        left_out("flock as the holder", "it is not installed");
         NONOVERLAP
     };
     for (tool, holder, next) in [

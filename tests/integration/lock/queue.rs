@@ -14,14 +14,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::support::harness::{
-    Holder, NONOVERLAP, PATIENCE, Scene, Watchdog, eventually, holds_lock, is_installed, kill,
-    left_out, locks_on, nonoverlap, waits_for_lock,
+    Holder, NONOVERLAP, PATIENCE, Scene, Watchdog, eventually, has_tool, holds_lock, kill,
+    locks_on, nonoverlap, waits_for_lock,
 };
 
 #[test]
 fn a_waiter_asks_the_kernel_twice_however_long_it_waits() {
-    if !is_installed("strace") {
-        return left_out("what a waiter asks the kernel", "strace is not installed");
+    if !has_tool("strace", "what a waiter asks the kernel") {
+        return;
     }
     let scene = Scene::new();
     for options in [&["-w", "1000"][..], &["-b"]] {

@@ -13,7 +13,7 @@ use rustix::fs::{FlockOperation, flock};
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 use crate::support::harness::eventually;
 #[cfg(target_os = "linux")]
-use crate::support::harness::{Holder, is_installed, left_out};
+use crate::support::harness::{Holder, has_tool};
 use crate::support::harness::{Run, Scene, nonoverlap};
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 use crate::support::ptrace::Traced;
@@ -48,8 +48,8 @@ fn a_ring_between_the_look_at_the_clock_and_the_call_is_not_lost() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_ring_is_heard_wherever_the_process_is_held_up() {
-    if !is_installed("strace") {
-        return left_out("a wait that is held up", "strace is not installed");
+    if !has_tool("strace", "a wait that is held up") {
+        return;
     }
     let scene = Scene::new();
     let _holder = Holder::of([scene.lock()]);

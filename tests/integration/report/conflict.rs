@@ -14,7 +14,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use crate::support::harness::{
-    Ended, Holder, NONOVERLAP, Run, Scene, eventually, holds_lock, is_installed, is_root, kill,
+    Ended, Holder, NONOVERLAP, Run, Scene, eventually, has_tool, holds_lock, is_root, kill,
     left_out, nonoverlap, quoted,
 };
 use crate::support::machine::as_ordinary_user;
@@ -106,8 +106,8 @@ fn each_of_several_shared_holders_is_named() {
 
 #[test]
 fn a_holder_that_is_util_linuxs_flock_is_named_in_both_of_its_modes() {
-    if !is_installed("flock") {
-        return left_out("flock as the holder", "it is not installed");
+    if !has_tool("flock", "flock as the holder") {
+        return;
     }
     let scene = Scene::new();
     let lock = scene.lock();

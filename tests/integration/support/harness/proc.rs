@@ -1,0 +1,82 @@
+//! Processes and locks, as the kernel tells of them.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+#[cfg(not(target_os = "linux"))]
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::run::PATIENCE;
+#[cfg(not(target_os = "linux"))]
+use super::run::Run;
+
+pub fn kill(pid: u32, signal: i32) {
+    // SAFETY: kill(2) touches no memory.
+    unsafe { libc::kill(pid as libc::pid_t, signal) };
+}
+
+/// Waits, in short looks, until something is so that no event tells of.
+#[track_caller]
+pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(
+            start.elapsed() < PATIENCE,
+            "not within {PATIENCE:?}: {what}"
+        );
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// The lines of `/proc/locks` about this file, waiters' (with "->") among them: the kernel's own word
+/// on who has a lock and who waits for one, and nobody's lock is touched by asking. Linux only.
+pub fn locks_on(path: &Path) -> Vec<String> {
+    let inode = fs::metadata(path).unwrap().ino();
+    let table = fs::read_to_string("/proc/locks").unwrap();
+    let of_inode = |line: &&str| {
+        let place = line
+            .split_whitespace()
+            .find(|word| word.matches(':').count() == 2);
+        place.and_then(|place| place.rsplit(':').next()) == Some(&inode.to_string())
+    };
+    table.lines().filter(of_inode).map(str::to_owned).collect()
+}
+
+/// Whether a process has a lock on this file through one of its descriptors: the `lock:` lines of
+/// `/proc/PID/fdinfo`. Linux only.
+pub fn holds_lock(pid: u32, path: &Path) -> bool {
+    let inode = format!(":{} ", fs::metadata(path).unwrap().ino());
+    let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fdinfo")) else {
+        return false;
+    };
+    descriptors
+        .flatten()
+        .filter_map(|entry| fs::read_to_string(entry.path()).ok())
+        .any(|info| {
+            info.lines()
+                .any(|line| line.starts_with("lock:") && line.contains(&inode))
+        })
+}
+
+/// Whether a process waits for a lock on this file, by the kernel's table of locks. Record locks
+/// have no PID there but -1.
+#[cfg(target_os = "linux")]
+pub fn waits_for_lock(pid: u32, path: &Path) -> bool {
+    let is_its = |word: &str| word == pid.to_string() || word == "-1";
+    locks_on(path)
+        .iter()
+        .any(|line| line.contains("->") && line.split_whitespace().any(is_its))
+}
+
+/// Whether a process waits for a lock. No table tells it here, but nonoverlap sleeps for nothing
+/// else.
+#[cfg(not(target_os = "linux"))]
+pub fn waits_for_lock(pid: u32, _: &Path) -> bool {
+    let ended = Command::new("ps")
+        .args(["-o", "state=,comm=", "-p", &pid.to_string()])
+        .run();
+    let seen = ended.stdout();
+    seen.trim_start().starts_with(['S', 'I']) && seen.trim_end().ends_with("nonoverlap")
+}
