@@ -16,6 +16,7 @@ use crate::support::flock_lines::{
     COMMANDS, DESCRIPTORS, FILES, NUMBERS, OPTIONS, SHELLS, VERBOSE,
 };
 use crate::support::harness::{Ended, NONOVERLAP, Run, Scene, left_out};
+use crate::support::terminal::Terminal;
 
 /// The flock to compare with.
 const FLOCK: &str = "/usr/bin/flock";
@@ -103,8 +104,8 @@ enum Side {
     Theirs,
 }
 
-/// Two folders for the PATH, each with another `flock`.
-struct Sides(Scene);
+/// Two folders for the PATH, each with another `flock`, and a terminal to lock.
+struct Sides(Scene, Terminal);
 
 /// What a line comes to, and for the report of a failure, how it ended.
 struct Outcome {
@@ -136,7 +137,7 @@ impl Sides {
             symlink(flock, scene.path(name).join("flock")).unwrap();
             scene.script(&format!("{name}/kinds"), KINDS);
         }
-        Some(Sides(scene))
+        Some(Sides(scene, Terminal::new()))
     }
 
     fn run(&self, side: Side, line: &str) -> Outcome {
@@ -160,6 +161,7 @@ impl Sides {
             .current_dir(&folder)
             .env("PATH", format!("{}:{path}", tools.display()))
             .env("SHELL", "/bin/sh")
+            .env("TERMINAL", &self.1.path)
             .env("LC_ALL", "C")
             // A group of its own, so that what hangs in it is killed with it.
             .process_group(0)

@@ -162,22 +162,18 @@ mod linux {
 
     use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
     use rustix::io::Errno;
-    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
     use super::can_be_locked;
     use crate::support::harness::{
         NONOVERLAP, Run, Scene, Snapshot, is_root, left_out, nonoverlap, reason, record_of,
     };
     use crate::support::machine::{Loop, Sysctl, as_ordinary_user, with_mounts};
+    use crate::support::terminal::Terminal;
 
     #[test]
     fn a_terminal_can_be_locked_and_does_not_become_the_controlling_one() {
-        let master =
-            openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
-        grantpt(&master).unwrap();
-        unlockpt(&master).unwrap();
-        let terminal = ptsname(&master, Vec::new()).unwrap();
-        let terminal = Path::new(terminal.to_str().unwrap());
+        let terminal = Terminal::new();
+        let terminal = &*terminal.path;
         can_be_locked(terminal);
         // setsid makes a session leader without a terminal, and the seventh field is the terminal.
         let leads = |under: &[&Path]| {

@@ -3,21 +3,18 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
-use std::io::{BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{Mode, OFlags};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-
 use crate::support::harness::{
     Ended, Holder, NONOVERLAP, Run, Scene, eventually, has_tool, holds_lock, is_root, kill,
     left_out, nonoverlap, quoted,
 };
 use crate::support::machine::as_ordinary_user;
+use crate::support::terminal::Terminal;
 
 /// A job that is one process with one command line from its first moment to its last: the shell
 /// itself reads.
@@ -409,23 +406,11 @@ impl Drop for Stopped {
 /// What a command says if its stdout and stderr are a terminal.
 #[track_caller]
 fn said_on_terminal(command: &mut Command) -> String {
-    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
-    grantpt(&master).unwrap();
-    unlockpt(&master).unwrap();
-    let name = ptsname(&master, Vec::new()).unwrap();
-    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let terminal = rustix::fs::open(&name, flags, Mode::empty()).unwrap();
-    let (out, err) = (terminal.try_clone().unwrap(), terminal.try_clone().unwrap());
-    command.stdin(Stdio::null()).stdout(out).stderr(err);
+    let terminal = Terminal::new();
+    command.stdin(Stdio::null());
+    command.stdout(terminal.open()).stderr(terminal.open());
     command.status().unwrap();
-    // What it has to say is in the terminal by now. A byte of ours tells where that ends.
-    rustix::io::write(&terminal, b"\x04").unwrap();
-    let mut said = Vec::new();
-    for byte in BufReader::new(File::from(master)).bytes() {
-        match byte.unwrap() {
-            b'\x04' => break,
-            byte => said.push(byte),
-        }
-    }
-    String::from_utf8(said).unwrap()
+    // It has the terminal open, too.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    terminal.read()
 }

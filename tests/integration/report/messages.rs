@@ -1,17 +1,14 @@
 //! What nonoverlap says: on a terminal and elsewhere, and with names that are not to be shown as they are.
 
-use std::ffi::{CString, OsStr};
+use std::ffi::OsStr;
 use std::fs;
-use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::process::Stdio;
 
-use rustix::fs::{Mode, OFlags};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-
 use crate::report::exit_status::{BARE_PATH, Corner, HELD, assert_says, words};
 use crate::support::harness::{Holder, Run, Scene, nonoverlap, run_on};
+use crate::support::terminal::Terminal;
 
 #[test]
 fn verbose_says_which_lock_which_pid_and_which_command() {
@@ -51,7 +48,7 @@ fn on_a_terminal_a_conflict_is_explained_unless_quiet() {
     ] {
         let terminal = Terminal::new();
         let mut command = corner.nonoverlap(words(line));
-        let ended = run_on(&mut command, terminal.open());
+        let ended = run_on(&mut command, terminal.open().into());
         assert_eq!(ended.status.code(), Some(status), "{command:?}");
         drop(command);
         assert_says(&terminal.read().replace("\r\n", "\n"), message);
@@ -159,34 +156,5 @@ fn no_word_of_a_wrong_command_line_steers_the_terminal() {
             let steers = |letter: char| letter.is_control() || "\u{202e}\u{2028}".contains(letter);
             assert!(!line.contains(steers), "{ended:?}");
         }
-    }
-}
-
-/// A terminal that nobody sits at.
-struct Terminal {
-    keyboard: rustix::fd::OwnedFd,
-    name: CString,
-}
-
-impl Terminal {
-    fn new() -> Terminal {
-        let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&keyboard).unwrap();
-        unlockpt(&keyboard).unwrap();
-        let name = ptsname(&keyboard, Vec::new()).unwrap();
-        Terminal { keyboard, name }
-    }
-
-    /// It, as a stream for a command.
-    fn open(&self) -> Stdio {
-        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
-        Stdio::from(rustix::fs::open(&self.name, flags, Mode::empty()).unwrap())
-    }
-
-    /// All that was written to it. Nobody has it open any more, which on Linux is an error of the read that comes last.
-    fn read(self) -> String {
-        let mut text = Vec::new();
-        let _ = fs::File::from(self.keyboard).read_to_end(&mut text);
-        String::from_utf8(text).unwrap()
     }
 }

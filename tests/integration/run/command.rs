@@ -76,12 +76,11 @@ mod seen_in_proc {
     use std::path::Path;
     use std::process::{Command, Stdio};
 
-    use rustix::fs::{Mode, OFlags};
     use rustix::process::{ioctl_tiocsctty, setsid};
-    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
     use crate::support::harness::{Holder, NONOVERLAP, Run, Scene, nonoverlap, record_of, run_on};
     use crate::support::probe::{both, exactly, in_child};
+    use crate::support::terminal::Terminal;
 
     /// What a caller can set for the command, a program for each. `prlimit` sets all the limits that there are.
     const STARTERS: &[&[&str]] = &[
@@ -138,16 +137,9 @@ mod seen_in_proc {
 
     #[test]
     fn the_terminal_and_its_foreground_are_the_callers() {
-        let terminal =
-            openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
-        grantpt(&terminal).unwrap();
-        unlockpt(&terminal).unwrap();
-        let name = ptsname(&terminal, Vec::new()).unwrap();
+        let terminal = Terminal::new();
         // Anew for each run: the end of a session hangs its terminal up.
-        let open = || {
-            let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
-            Stdio::from(rustix::fs::open(&name, flags, Mode::empty()).unwrap())
-        };
+        let open = || terminal.open().into();
         let make_it_ours = |command: &mut Command| {
             in_child(command, || {
                 setsid()?;

@@ -11,12 +11,12 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use crate::run::guardian::{Stopped, guardian_of};
 use crate::support::harness::{
     NONOVERLAP, Scene, Watchdog, eventually, is_root, kill, left_out, locks_on, nonoverlap,
 };
+use crate::support::terminal::Terminal;
 
 /// Long enough for a machine that has much else to do; the figures are printed, and are a hundredth
 /// of it.
@@ -215,29 +215,18 @@ fn a_guardian_that_is_killed_leaves_the_command_running() {
 fn closing_the_terminal_frees_the_lock() {
     for mode in MODES {
         let scene = Scene::new();
-        let master =
-            openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
-        grantpt(&master).unwrap();
-        unlockpt(&master).unwrap();
-        let name = ptsname(&master, Vec::new()).unwrap();
+        let terminal = Terminal::new();
         // setsid of util-linux makes the terminal that is stdin the controlling one.
-        let terminal = std::fs::File::options()
-            .read(true)
-            .write(true)
-            .open(name.to_str().unwrap())
-            .unwrap();
         let mut command = Command::new("setsid");
         command
             .args(["--ctty", NONOVERLAP])
             .args(mode)
             .arg(scene.lock());
         command.args(["sh", "-c", "echo runs; exec sleep 1000"]);
-        command
-            .stdin(terminal.try_clone().unwrap())
-            .stderr(terminal);
+        command.stdin(terminal.open()).stderr(terminal.open());
         let job = Job::said(&mut command, "runs\n");
         drop(command);
-        drop(master);
+        drop(terminal);
         is_gone_at_once(
             &format!("the terminal is closed {mode:?}"),
             &scene,

@@ -1,8 +1,9 @@
 //! The command lines that are given to the installed flock and to ours, each in a shell of its own.
 //!
 //! In the folder there are `free`, an empty file; `taken` and `shared`, on which somebody has an
-//! exclusive and a shared lock; and `dir`, a folder. The command `kinds` prints what kind of lock it
-//! has through its descriptors.
+//! exclusive and a shared lock; and `dir`, a folder. `$TERMINAL` is a device that nobody else has:
+//! another run of the tests may have a lock on one that there is for everybody. The command `kinds`
+//! prints what kind of lock it has through its descriptors.
 
 /// Every option in every spelling, alone, in bundles, twice and against each other; and what is none.
 pub const OPTIONS: &[&str] = &[
@@ -227,7 +228,7 @@ pub const DESCRIPTORS: &[&str] = &[
     "exec 9<free; flock 9",
     "exec 9<>free; flock 9",
     "exec 9<dir; flock 9",
-    "exec 9</dev/null; flock 9",
+    "exec 9<$TERMINAL; flock 9",
     "exec 0<free; flock 0",
     "flock 0",
     "flock 1",
@@ -269,8 +270,8 @@ pub const FILES: &[&str] = &[
     "chmod 444 free; flock free kinds",
     "chmod 0 free; flock free true",
     "flock taken/.. true",
-    "flock /dev/null true",
-    "flock -n /dev/full true",
+    "flock $TERMINAL true",
+    "flock -n $TERMINAL true",
     "flock /proc/self/stat true",
     "flock /proc/L true",
     "flock /sys/L true",

@@ -21,3 +21,4 @@ pub mod remote_server;
 #[cfg(target_os = "linux")] // seccomp is Linux's.
 pub mod seccomp;
 pub mod status_answer;
+pub mod terminal;
