@@ -8,7 +8,7 @@
 use std::fs;
 use std::process::Command;
 
-use crate::support::harness::{HOLD, Holder, NONOVERLAP, Run, Scene, left_out, record_of};
+use crate::support::harness::{HOLD, Holder, NONOVERLAP, Run, Scene, has_tool, record_of};
 
 /// From the first look at the lock file to the command: a lock file that has a record of a run that
 /// ended, and a command with a slash.
@@ -169,8 +169,7 @@ pub fn calls(scene: &Scene, command: &[&str]) -> Option<Vec<String>> {
 
 /// The same calls as strace writes them.
 fn trace(scene: &Scene, command: &[&str]) -> Option<Vec<String>> {
-    if Command::new("strace").arg("-V").output().is_err() {
-        left_out("the list of system calls", "strace is not installed");
+    if !has_tool("strace", "the list of system calls") {
         return None;
     }
     let trace = scene.path("trace");

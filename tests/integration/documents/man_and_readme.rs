@@ -17,7 +17,7 @@ use crate::support::documents::{
     source_folders,
 };
 use crate::support::harness::{
-    Holder, NONOVERLAP, Run, Scene, left_out, nonoverlap, quoted, record_of,
+    Holder, NONOVERLAP, Run, Scene, has_tool, nonoverlap, quoted, record_of,
 };
 
 #[test]
@@ -35,11 +35,11 @@ fn mandoc_accepts_the_man_page_without_a_warning() {
 
 #[test]
 fn groff_accepts_the_man_page_without_a_warning() {
+    if !has_tool("groff", "the man page") {
+        return;
+    }
     let mut groff = Command::new("groff");
     groff.args(["-mdoc", "-ww", "-Tutf8", "-z"]).arg(man_page());
-    if groff.output().is_err() {
-        return left_out("the man page", "there is no groff");
-    }
     groff.run().expect(0, "", "");
 }
 
@@ -412,8 +412,8 @@ fn the_figures_in_the_readme_are_those_that_the_bench_saved() {
 /// Runs a line of the documents in a folder of its own, with a parser that tells its PID.
 #[track_caller]
 fn runs_the_job(line: &str) {
-    if Command::new("python3").arg("-V").output().is_err() {
-        return left_out(line, "there is no python3");
+    if !has_tool("python3", line) {
+        return;
     }
     let scene = Scene::new();
     scene.file("parser.py", "import os\nprint(os.getpid())\n");

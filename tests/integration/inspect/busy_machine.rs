@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::support::harness::{
-    HOLD, Holder, NONOVERLAP, Run, Scene, is_root, left_out, nonoverlap,
+    HOLD, Holder, NONOVERLAP, Run, Scene, has_tool, is_root, left_out, nonoverlap,
 };
 use crate::support::status_answer::{Asker, FREE, HELD, nobody};
 
@@ -29,13 +29,8 @@ fn many(number: usize) -> usize {
 
 #[test]
 fn it_makes_no_call_that_locks_or_writes() {
-    if Command::new("strace")
-        .arg("-V")
-        .stdout(Stdio::null())
-        .status()
-        .is_err()
-    {
-        return left_out("the calls of --status", "strace is missing");
+    if !has_tool("strace", "the calls of --status") {
+        return;
     }
     let scene = Scene::new();
     let _holder = Holder::of([scene.lock()]);

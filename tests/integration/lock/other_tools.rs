@@ -8,7 +8,7 @@ use std::process::Command;
 
 use fd_lock::RwLock;
 
-use crate::support::harness::{Ended, HOLD, Holder, Run, Scene, left_out, nonoverlap};
+use crate::support::harness::{Ended, HOLD, Holder, Run, Scene, has_tool, nonoverlap};
 
 /// For one or for many.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -148,11 +148,7 @@ fn it_excludes_and_is_excluded_by_the_fd_lock_crate() {
 
 impl Peer {
     fn is_here(&self) -> bool {
-        let is_here = Command::new(self.program).arg("--version").output().is_ok();
-        if !is_here {
-            left_out(self.name, &format!("there is no {}", self.program));
-        }
-        is_here
+        has_tool(self.program, self.name)
     }
 
     /// Has it lock the file and end at once.

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::flock::name::flock;
-use crate::support::harness::{HOLD, Holder, NONOVERLAP, Run, Scene, is_root, left_out, record_of};
+use crate::support::harness::{HOLD, Holder, NONOVERLAP, Run, Scene, has_tool, is_root, record_of};
 
 /// Prints its PID, and each descriptor that it has on the file `$0` with the mode that it is open in:
 /// the last digit of its flags, of which 2 is O_RDWR.
@@ -177,11 +177,6 @@ fn as_ordinary_user(command: &Command) -> Command {
     other
 }
 
-/// Says loudly if not.
 fn strace_is_here() -> bool {
-    let is_here = Command::new("strace").arg("-V").output().is_ok();
-    if !is_here {
-        left_out("reopening the lock file", "there is no strace");
-    }
-    is_here
+    has_tool("strace", "reopening the lock file")
 }

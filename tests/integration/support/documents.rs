@@ -7,7 +7,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::harness::{NONOVERLAP, Run, Scene, left_out};
+use crate::support::harness::{NONOVERLAP, Run, Scene, has_tool};
 
 pub const README: &str = include_str!("../../../README.md");
 pub const CHANGELOG: &str = include_str!("../../../CHANGELOG.md");
@@ -167,13 +167,11 @@ pub fn man_page() -> PathBuf {
 
 /// What mandoc says of the man page, if there is a mandoc.
 pub fn mandoc(arguments: &[&str]) -> Option<String> {
-    let mut mandoc = Command::new("mandoc");
-    mandoc.args(arguments).arg(man_page());
-    if mandoc.output().is_err() {
-        left_out("the man page", "there is no mandoc");
+    if !has_tool("mandoc", "the man page") {
         return None;
     }
-    let ended = mandoc.run();
+    let mut mandoc = Command::new("mandoc");
+    let ended = mandoc.args(arguments).arg(man_page()).run();
     // 1 is a matter of style, of which only some is the page's (see above).
     assert!(matches!(ended.code(), Some(0 | 1)), "{ended:?}");
     Some(ended.stdout())
