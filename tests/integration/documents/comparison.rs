@@ -49,6 +49,9 @@ const ROWS: &[(&str, Cell)] = &[
 
 #[test]
 fn each_cell_of_the_readmes_table_is_what_is_seen() {
+    if !has_tool("python3", "the table") {
+        return;
+    }
     let table = readme_section("Compared");
     let cells = |line: &'static str| line.split('|').map(str::trim).collect::<Vec<_>>();
     let head = cells(table.lines().find(|line| line.starts_with("| |")).unwrap());

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::support::harness::{
-    HOLD, Holder, NONOVERLAP, Run, Scene, is_root, left_out, nonoverlap,
+    HOLD, Holder, NONOVERLAP, Run, Scene, has_tool, is_root, left_out, nonoverlap,
 };
 use crate::support::status_answer::{
     AS_NOBODY, Answer, Asker, CANNOT_TELL, FREE, HELD, Realm, binary_for_all, child_of, inner_pid,
@@ -26,7 +26,7 @@ fn a_lock_held_outside_of_the_pid_namespace_is_not_called_free_inside() {
     let holder = Holder::of([scene.lock()]);
     let answer = realm.asker([NONOVERLAP]).ask(&scene.lock());
     assert_ne!(answer.code, FREE, "{}", answer.seen);
-    assert_eq!(answer.field("record"), record(holder.pid(), "unseen"));
+    answer.expect_field("record", &record(holder.pid(), "unseen"));
     assert!(
         !answer.sentence.contains("gone"),
         "it runs outside: {}",
@@ -143,6 +143,9 @@ fn too_few_descriptors_to_look_do_not_make_it_free() {
 
 #[test]
 fn a_holder_whose_first_thread_has_ended_is_a_holder() {
+    if !has_tool("python3", "a holder of several threads") {
+        return;
+    }
     let Some((scene, realm)) = realm_of_processes() else {
         return;
     };
@@ -164,13 +167,8 @@ ctypes.CDLL(None).pthread_exit(None)"#;
     ] {
         let answer = asker.ask(&scene.lock());
         assert_eq!(answer.code, HELD, "{}", answer.seen);
-        assert!(
-            answer
-                .field("holders")
-                .contains(&format!(r#""pid":{pid},"#)),
-            "{}",
-            answer.seen
-        );
+        let pid = format!(r#""pid":{pid},"#);
+        answer.expect_in_field("holders", |holders| holders.contains(&pid));
     }
 }
 
@@ -234,8 +232,8 @@ fn on_btrfs_locks_are_found_and_subvolumes_told_apart() {
         .ask(&one)
         .expect(HELD, &format!("held by PID {pid} for TIME: cat"), &[]);
     let other = asker.ask(&two);
-    assert_eq!(other.field("holders"), "[]", "{}", other.seen);
     assert_eq!(other.code, FREE, "{}", other.seen);
+    other.expect_field("holders", "[]");
     drop(holder);
     assert_all_kinds_are_found(&realm, &scene.path("b"));
 }
@@ -294,6 +292,9 @@ fn a_file_system_that_keeps_its_locks_to_itself_is_not_called_free() {
 /// folder, and each is found; and nothing is found on a fourth.
 #[track_caller]
 fn assert_all_kinds_are_found(realm: &Realm, folder: &Path) {
+    if !has_tool("python3", "record locks of others") {
+        return;
+    }
     let posix = r#"import fcntl, sys; file = open(sys.argv[1], "w"); fcntl.lockf(file, fcntl.LOCK_EX)
 print("held", flush=True); sys.stdin.read()"#;
     let kinds: [&[&str]; 3] = [
@@ -328,12 +329,7 @@ fn assert_named(answer: &Answer, pid: u32) {
         "{}",
         answer.seen
     );
-    assert_eq!(
-        answer.field("holders").matches(r#""pid""#).count(),
-        1,
-        "{}",
-        answer.seen
-    );
+    answer.expect_in_field("holders", |all| all.matches(r#""pid""#).count() == 1);
 }
 
 /// The test would show nothing if stat(2) named this locked file's device as `/proc/locks` does.

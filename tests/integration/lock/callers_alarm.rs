@@ -6,7 +6,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::support::harness::{
-    Ended, Holder, NONOVERLAP, Run, Scene, Waiter, eventually, kill, nonoverlap, waits_for_lock,
+    Ended, Holder, NONOVERLAP, Run, Scene, Waiter, eventually, has_tool, kill, nonoverlap,
+    waits_for_lock,
 };
 
 /// Shows what is left of the alarm, its interval, and whether SIGALRM is pending or ignored.
@@ -31,6 +32,9 @@ const BLOCK: &str = "POSIX::sigprocmask(POSIX::SIG_BLOCK(), POSIX::SigSet->new(P
 
 #[test]
 fn an_alarm_shorter_than_the_wait_ends_it() {
+    if !has_tool("perl", "the caller's alarm") {
+        return;
+    }
     let scene = Scene::new();
     let _holder = Holder::of([scene.lock()]);
     for options in WAITS {
@@ -45,6 +49,9 @@ fn an_alarm_shorter_than_the_wait_ends_it() {
 
 #[test]
 fn an_alarm_that_rings_again_and_again_ends_a_wait_the_first_time() {
+    if !has_tool("perl", "the caller's alarm") {
+        return;
+    }
     let scene = Scene::new();
     let _holder = Holder::of([scene.lock()]);
     for options in WAITS {
@@ -57,6 +64,9 @@ fn an_alarm_that_rings_again_and_again_ends_a_wait_the_first_time() {
 
 #[test]
 fn an_alarm_longer_than_the_wait_does_not_prolong_it() {
+    if !has_tool("perl", "the caller's alarm") {
+        return;
+    }
     let scene = Scene::new();
     let _holder = Holder::of([scene.lock()]);
     let start = Instant::now();
@@ -73,6 +83,9 @@ fn an_alarm_longer_than_the_wait_does_not_prolong_it() {
 
 #[test]
 fn the_command_finds_the_alarm_less_the_time_gone() {
+    if !has_tool("perl", "the caller's alarm") {
+        return;
+    }
     let scene = Scene::new();
     for options in WAITS {
         for (set_up, interval) in [
@@ -103,6 +116,9 @@ fn the_command_finds_the_alarm_less_the_time_gone() {
 
 #[test]
 fn an_alarm_rings_in_the_command_when_it_would_have_rung() {
+    if !has_tool("perl", "the caller's alarm") {
+        return;
+    }
     let scene = Scene::new();
     for options in WAITS {
         let holder = Holder::of([scene.lock()]);
@@ -131,6 +147,9 @@ fn an_alarm_rings_in_the_command_when_it_would_have_rung() {
 
 #[test]
 fn the_command_finds_no_alarm_where_there_was_none() {
+    if !has_tool("perl", "the caller's alarm") {
+        return;
+    }
     let scene = Scene::new();
     for options in [&["-w", "1000"][..], &["-w", "1e300"], &["-b"]] {
         let holder = Holder::of([scene.lock()]);
@@ -144,6 +163,9 @@ fn the_command_finds_no_alarm_where_there_was_none() {
 
 #[test]
 fn an_alarm_that_is_ignored_or_blocked_does_not_end_a_wait() {
+    if !has_tool("perl", "the caller's alarm") {
+        return;
+    }
     let scene = Scene::new();
     let block_and_ignore = format!("{BLOCK} $SIG{{ALRM}} = 'IGNORE';");
     for options in WAITS {
@@ -174,6 +196,9 @@ fn an_alarm_that_is_ignored_or_blocked_does_not_end_a_wait() {
 
 #[test]
 fn an_alarm_that_rings_again_and_again_unheard_makes_a_wait_neither_shorter_nor_longer() {
+    if !has_tool("perl", "the caller's alarm") {
+        return;
+    }
     let scene = Scene::new();
     let _holder = Holder::of([scene.lock()]);
     for set_up in ["$SIG{ALRM} = 'IGNORE';", BLOCK] {
@@ -193,6 +218,9 @@ fn an_alarm_that_rings_again_and_again_unheard_makes_a_wait_neither_shorter_nor_
 
 #[test]
 fn an_alarm_that_rings_again_and_again_goes_on_doing_so_in_the_command() {
+    if !has_tool("perl", "the caller's alarm") {
+        return;
+    }
     let scene = Scene::new();
     for options in WAITS {
         let holder = Holder::of([scene.lock()]);
@@ -213,6 +241,9 @@ fn an_alarm_that_rings_again_and_again_goes_on_doing_so_in_the_command() {
 
 #[test]
 fn an_alarm_that_is_pending_at_the_start_is_pending_at_the_end() {
+    if !has_tool("perl", "the caller's alarm") {
+        return;
+    }
     let scene = Scene::new();
     let set_up = format!("{BLOCK} kill ALRM => $$;");
     for options in WAITS {
@@ -235,6 +266,9 @@ fn an_alarm_that_is_pending_at_the_start_is_pending_at_the_end() {
 
 #[test]
 fn sigalrm_from_somebody_else_does_what_it_does_to_anybody() {
+    if !has_tool("perl", "the caller's alarm") {
+        return;
+    }
     let scene = Scene::new();
     for options in WAITS {
         for (set_up, found) in [
@@ -262,6 +296,9 @@ fn sigalrm_from_somebody_else_does_what_it_does_to_anybody() {
 
 #[test]
 fn an_alarm_is_not_lost_when_it_rings_as_the_lock_is_freed() {
+    if !has_tool("perl", "the caller's alarm") {
+        return;
+    }
     let scene = Scene::new();
     for options in WAITS {
         for thousandths in 0..20 {
@@ -279,6 +316,9 @@ fn an_alarm_is_not_lost_when_it_rings_as_the_lock_is_freed() {
 
 #[test]
 fn an_alarm_at_the_deadline_ends_the_process_or_the_wait_has_ended() {
+    if !has_tool("perl", "the caller's alarm") {
+        return;
+    }
     let scene = Scene::new();
     let _holder = Holder::of([scene.lock()]);
     for thousandths in 0..40 {

@@ -90,6 +90,9 @@ fn death_by_a_signal_is_the_callers_to_see() {
 
 #[test]
 fn the_command_finds_its_signals_as_the_caller_left_them() {
+    if !has_tool("perl", "signals of the caller's") {
+        return;
+    }
     let scene = Scene::new();
     let left = "use POSIX; $SIG{USR2} = 'IGNORE';\
         sigprocmask(SIG_BLOCK, POSIX::SigSet->new(SIGUSR1, SIGTERM)); exec @ARGV";
@@ -110,6 +113,9 @@ const WAIT: &str = "import os\ntry: print(os.wait())\nexcept ChildProcessError: 
 
 #[test]
 fn no_wait_of_the_command_sees_the_guardian() {
+    if !has_tool("python3", "what a wait of the command sees") {
+        return;
+    }
     let scene = Scene::new();
     nonoverlap(["-o"])
         .arg(scene.lock())
@@ -120,6 +126,9 @@ fn no_wait_of_the_command_sees_the_guardian() {
 
 #[test]
 fn no_wait_sees_the_guardian_in_a_child_subreaper() {
+    if !has_tool("python3", "what a wait of the command sees") {
+        return;
+    }
     let scene = Scene::new();
     // PR_SET_CHILD_SUBREAPER (36) is kept by exec, so it is set before as well as in the command.
     let reaper = format!("import ctypes\nctypes.CDLL(None).prctl(36, 1)\n{WAIT}");
@@ -134,6 +143,9 @@ fn no_wait_sees_the_guardian_in_a_child_subreaper() {
 
 #[test]
 fn no_wait_sees_the_guardian_in_process_1_of_a_namespace() {
+    if !has_tool("python3", "what a wait of the command sees") {
+        return;
+    }
     if !is_root() {
         return left_out("a PID namespace", "it takes root");
     }
@@ -423,6 +435,9 @@ impl Drop for Left {
 
 #[test]
 fn the_guardian_stays_as_long_as_any_thread_of_the_command_lives() {
+    if !has_tool("python3", "a command of several threads") {
+        return;
+    }
     let scene = Scene::new();
     // The first thread ends and another one runs on; or another one executes the next program, which
     // then has the PID of the first.
@@ -511,6 +526,9 @@ fn a_job_that_is_stopped_from_the_terminal_stops_and_its_guardian_does_not() {
 
 #[test]
 fn a_caller_that_waits_for_no_child_changes_nothing() {
+    if !has_tool("perl", "signals of the caller's") {
+        return;
+    }
     let scene = Scene::new();
     let lock = quoted(&scene.lock());
     // The kernel reaps the command itself. The second run starts while the first one still runs.
@@ -528,6 +546,9 @@ fn a_caller_that_waits_for_no_child_changes_nothing() {
 /// child by then, that has ended well, and nothing else is left.
 #[test]
 fn no_guardian_no_zombie_and_no_descriptor_is_left() {
+    if !has_tool("python3", "what a wait of the command sees") {
+        return;
+    }
     let scene = Scene::new();
     let script = "\
 import ctypes, os, subprocess, sys

@@ -11,7 +11,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
-use crate::support::harness::{Ended, PATIENCE, Run, Scene, kill, nonoverlap, record_of};
+use crate::support::harness::{Ended, PATIENCE, Run, Scene, has_tool, kill, nonoverlap, record_of};
 
 /// How many pages are served between two ticks.
 const PAGES_A_TICK: usize = 4;
@@ -32,6 +32,9 @@ const ADVERTISERS: [(&str, usize); 9] = [
 
 #[test]
 fn a_parser_runs_at_the_first_tick_after_its_last_end_and_never_twice_at_once() {
+    if !has_tool("python3", "the parser") {
+        return;
+    }
     // A run, then a skip at each tick that finds it still paging, then at once the next run.
     let skips = |pages: usize| "s".repeat(pages.div_ceil(PAGES_A_TICK) - 1);
     let expected: String = ADVERTISERS
@@ -55,6 +58,9 @@ fn a_parser_runs_at_the_first_tick_after_its_last_end_and_never_twice_at_once() 
 
 #[test]
 fn a_parser_killed_in_the_middle_runs_again_at_the_next_tick() {
+    if !has_tool("python3", "the parser") {
+        return;
+    }
     let mut job = Job::new();
     for pages in [0, 1, 2, 35] {
         assert_eq!(job.tick("brewery"), 'R', "killed before");

@@ -2,10 +2,13 @@
 
 use std::process::Command;
 
-use crate::support::harness::{NONOVERLAP, Run, Scene};
+use crate::support::harness::{NONOVERLAP, Run, Scene, has_tool};
 
 #[test]
 fn a_timer_of_the_callers_rings_in_the_command() {
+    if !has_tool("perl", "timers of the caller's") {
+        return;
+    }
     let scene = Scene::new();
     let ended = under_timers("alarm 1", &scene).args(["sleep", "90"]).run();
     assert_eq!(ended.signal(), Some(libc::SIGALRM), "{ended:?}");
@@ -13,6 +16,9 @@ fn a_timer_of_the_callers_rings_in_the_command() {
 
 #[test]
 fn every_timer_of_the_callers_goes_on_where_it_was_and_none_of_ours_is_left() {
+    if !has_tool("perl", "timers of the caller's") {
+        return;
+    }
     let scene = Scene::new();
     let set = "setitimer($_, 1000, 7) for ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF";
     for (timers, rest, interval) in [(set, 900.0..1001.0, 7.0), ("", 0.0..0.1, 0.0)] {
