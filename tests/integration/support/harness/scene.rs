@@ -18,20 +18,25 @@ pub struct Scene {
     folder: TempDir,
 }
 
-static SEAL: Once = Once::new();
+static APART: Once = Once::new();
 
-/// What the caller of the tests left open is not to reach what they start: a descriptor 10 of the
-/// caller's would have the lock on 11.
-fn seal_inherited_descriptors() {
+/// What the caller of the tests left open or ignores is not to reach what they start: a descriptor 10
+/// of the caller's would have the lock on 11, and under nohup(1) SIGHUP would end nothing.
+fn forget_the_caller() {
     for number in 3..1024 {
         // SAFETY: F_SETFD touches no memory, and says EBADF for what is not open.
         unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
+    // These are what nohup(1) and a shell's `&` ignore.
+    for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT] {
+        // SAFETY: the default action is no function of ours.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
 }
 
 impl Scene {
     pub fn new() -> Scene {
-        SEAL.call_once(seal_inherited_descriptors);
+        APART.call_once(forget_the_caller);
         Scene {
             folder: tempfile::tempdir().unwrap(),
         }
