@@ -1,6 +1,7 @@
 //! Promises about the caller's own alarm: `perl -e 'alarm 60; exec @ARGV'` is macOS's timeout, and a
 //! wait neither swallows nor shifts it.
 
+use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -70,15 +71,12 @@ fn an_alarm_longer_than_the_wait_does_not_prolong_it() {
     let scene = Scene::new();
     let _holder = Holder::of([scene.lock()]);
     let start = Instant::now();
+    // No run takes as long as the alarm.
     after("alarm 1000;", &["-w", "0.3"], &scene)
         .args(["echo", "ran"])
         .run()
         .expect(1, "", "");
-    let took = start.elapsed();
-    assert!(
-        Duration::from_millis(300) <= took && took < Duration::from_secs(10),
-        "{took:?}"
-    );
+    assert!(start.elapsed() >= Duration::from_millis(300));
 }
 
 #[test]
@@ -128,20 +126,21 @@ fn an_alarm_rings_in_the_command_when_it_would_have_rung() {
             run.args(["sh", "-c", "echo ran; exec sleep 1000"]),
             &scene.lock(),
         );
-        let waiting = start.elapsed();
         // Less than the alarm, and enough to be seen if it began anew.
         thread::sleep(Duration::from_secs(1));
-        let freed = start.elapsed();
+        let anew = "alarm 3; exec qw(sh -c), 'echo held; exec sleep 1000'";
+        let mut later = Holder::start(Command::new("perl").args(["-e", anew]));
         assert!(holder.end().success());
         let ended = waiter.ended();
         let took = start.elapsed();
+        let is_later = !later.has_ended();
+        assert_eq!(later.end().signal(), Some(libc::SIGALRM));
         assert_eq!(
             (ended.signal(), ended.stdout().as_str()),
             (Some(libc::SIGALRM), "ran\n"),
-            "{waiting:?} {freed:?} {took:?} {ended:?}"
+            "{took:?} {ended:?}"
         );
-        let time = Duration::from_secs(3);
-        assert!(time <= took && took < freed + time, "{freed:?} {took:?}");
+        assert!(took >= Duration::from_secs(3) && is_later, "{took:?}");
     }
 }
 
@@ -204,15 +203,12 @@ fn an_alarm_that_rings_again_and_again_unheard_makes_a_wait_neither_shorter_nor_
     for set_up in ["$SIG{ALRM} = 'IGNORE';", BLOCK] {
         let set_up = format!("{set_up} Time::HiRes::alarm(0.01, 0.01);");
         let start = Instant::now();
+        // One that began again each time would not end.
         after(&set_up, &["-w", "0.5"], &scene)
             .args(["echo", "ran"])
             .run()
             .expect(1, "", "");
-        let took = start.elapsed();
-        assert!(
-            Duration::from_millis(500) <= took && took < Duration::from_secs(10),
-            "{took:?}"
-        );
+        assert!(start.elapsed() >= Duration::from_millis(500));
     }
 }
 

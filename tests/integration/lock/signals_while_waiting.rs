@@ -85,8 +85,8 @@ fn signals_that_do_nothing_make_a_wait_neither_shorter_nor_longer() {
         running.join().unwrap()
     });
     ended.expect(1, "", "");
-    let took = start.elapsed();
-    assert!(time <= took && took < time * 5, "{took:?}");
+    // One that counted anew each time would not have ended.
+    assert!(start.elapsed() >= time);
 }
 
 #[test]
@@ -116,16 +116,12 @@ fn the_deadline_stays_while_a_waiter_is_stopped() {
         let waiter = waiter(&scene, &["-w", "2"]);
         stop(waiter.pid());
         thread::sleep(stopped_for);
-        kill(waiter.pid(), libc::SIGCONT);
-        let continued = start.elapsed();
-        waiter.ended().expect(1, "", "");
-        let took = start.elapsed();
         // One that counted anew, or that did not count while it was stopped, would end when about the
-        // whole time has gone once more.
-        assert!(
-            time <= took && took < continued + time * 3 / 4,
-            "{continued:?} {took:?}"
-        );
+        // whole time has gone once more: later than this one.
+        let mut later = self::waiter(&scene, &["-w", "1.5"]);
+        kill(waiter.pid(), libc::SIGCONT);
+        waiter.ended().expect(1, "", "");
+        assert!(start.elapsed() >= time && !later.has_ended());
     }
 }
 

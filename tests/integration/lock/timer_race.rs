@@ -1,4 +1,5 @@
-//! The promise that the bell cannot lose the race against the call that it is to interrupt.
+//! The promise that the bell cannot lose the race against the call that it is to interrupt: a wait that
+//! it does not end is a run that takes longer than the harness has patience.
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 use std::fs;
@@ -18,9 +19,6 @@ use crate::support::harness::{Run, Scene, nonoverlap};
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 use crate::support::ptrace::Traced;
 
-/// A time-out that comes later than this after its time has not been kept. The machine may be busy.
-const MUCH: Duration = Duration::from_secs(5);
-
 /// Between the last look at the clock and the call there are some nanoseconds, into which no ring can
 /// be aimed. So the process is under the test's hand: from the first step into the call it is sent
 /// back to before it, and set free when the bell has rung. A bell that rings once is then heard by
@@ -32,16 +30,12 @@ fn a_ring_between_the_look_at_the_clock_and_the_call_is_not_lost() {
     let scene = Scene::new();
     let _holder = Holder::of([scene.lock()]);
     let mut run = nonoverlap(["-w", "0.5"]);
-    let (ended, took) = timed(|| {
-        let traced = Traced::start(run.arg(scene.lock()).args(["echo", "ran"]));
-        traced.go_on_to_call(libc::SYS_flock, libc::LOCK_EX);
-        traced.go_back_to_before_call(|pid| {
-            eventually("the bell has rung", || has_pending_signal(pid));
-        });
-        traced.let_go()
+    let traced = Traced::start(run.arg(scene.lock()).args(["echo", "ran"]));
+    traced.go_on_to_call(libc::SYS_flock, libc::LOCK_EX);
+    traced.go_back_to_before_call(|pid| {
+        eventually("the bell has rung", || has_pending_signal(pid));
     });
-    ended.expect(1, "", "");
-    assert!(took < MUCH, "{took:?} {ended:?}");
+    traced.let_go().expect(1, "", "");
 }
 
 // strace(1) is Linux's.
@@ -67,9 +61,8 @@ fn a_ring_is_heard_wherever_the_process_is_held_up() {
         strace.arg(format!("--trace={calls}"));
         strace.arg(format!("--inject={calls}:{moment}=50000"));
         strace.args([crate::support::harness::NONOVERLAP, "-w", "0.01"]);
-        let (ended, took) = timed(|| strace.arg(scene.lock()).args(["echo", "ran"]).run());
-        ended.expect(1, "", "");
-        assert!(took < MUCH, "{calls} {moment}: {took:?} {ended:?}");
+        strace.arg(scene.lock()).args(["echo", "ran"]);
+        strace.run().expect(1, "", "");
     }
 }
 
@@ -96,7 +89,6 @@ fn a_lock_that_is_freed_as_the_time_runs_out_is_taken_or_not() {
             flock(&file, FlockOperation::Unlock).unwrap();
             running.join().unwrap()
         });
-        let took = start.elapsed();
         match ended.code() {
             Some(0) => ran += 1,
             _ => timed_out += 1,
@@ -105,7 +97,6 @@ fn a_lock_that_is_freed_as_the_time_runs_out_is_taken_or_not() {
             Some(0) => ended.expect(0, "ran\n", ""),
             _ => ended.expect(1, "", ""),
         }
-        assert!(took < time + MUCH, "{time:?} {took:?} {ended:?}");
     }
     assert!(ran > 0 && timed_out > 0, "{ran} ran, {timed_out} did not");
 }
@@ -116,11 +107,6 @@ fn between(seed: &mut u64, least: u64, most: u64) -> Duration {
         .wrapping_mul(6_364_136_223_846_793_005)
         .wrapping_add(1_442_695_040_888_963_407);
     Duration::from_micros(least + (*seed >> 33) % (most - least))
-}
-
-fn timed<T>(what: impl FnOnce() -> T) -> (T, Duration) {
-    let start = Instant::now();
-    (what(), start.elapsed())
 }
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]

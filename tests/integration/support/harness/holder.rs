@@ -57,6 +57,10 @@ impl Holder {
         self.child.id()
     }
 
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// Waits until [`HOLD`]'s shell has become cat, so that its command line changes no more. Linux
     /// only.
     pub fn settled(self) -> Holder {

@@ -44,6 +44,10 @@ impl Waiter {
         self.child.as_ref().unwrap().id()
     }
 
+    pub fn has_ended(&mut self) -> bool {
+        self.child.as_mut().unwrap().try_wait().unwrap().is_some()
+    }
+
     /// Waits for its end.
     #[track_caller]
     pub fn ended(mut self) -> Ended {
