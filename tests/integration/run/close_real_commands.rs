@@ -4,7 +4,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use crate::inspect::let_go::is_silent;
 use crate::inspect::let_go_real_commands::{
@@ -12,19 +11,15 @@ use crate::inspect::let_go_real_commands::{
 };
 use crate::run::guardian::guardian_of;
 use crate::support::harness::{
-    Holder, NONOVERLAP, Run, Scene, eventually, has_tool, holds_lock, kill, locks_on, nonoverlap,
-    record_of,
+    Holder, NONOVERLAP, Run, Scene, becomes_free, eventually, has_tool, holds_lock, kill, locks_on,
+    nonoverlap, record_of,
 };
-
-/// Long enough for a machine that has much else to do. It is under a millisecond as a rule, and is
-/// printed.
-const AT_ONCE: Duration = Duration::from_secs(2);
 
 #[test]
 fn sudo_that_becomes_its_command_keeps_the_lock_to_its_end() {
     let scene = Scene::new();
     if let Some(mut command) = sudo_that_becomes_its_command(&scene, &["--close"]) {
-        keeps_the_lock_to_its_end("sudo that becomes its command", &scene, &mut command);
+        keeps_the_lock_to_its_end(&scene, &mut command);
     }
 }
 
@@ -63,10 +58,10 @@ fn sudo_that_is_ended_by_sigterm_keeps_the_lock_until_it_has_ended() {
         "trap 'sleep 0.2; exit 7' TERM; echo held; while kill -0 $PPID; do sleep 0.01; done";
     command.arg(scene.lock());
     let holder = Holder::start(command.args(["sudo", "-n", "sh", "-c", script]));
-    let guardian = guardian_of(holder.pid()).expect("a guardian");
+    assert!(guardian_of(holder.pid()).is_some());
     let status = holder.kill(libc::SIGTERM);
     assert_eq!(status.code(), Some(7));
-    is_free_at_once("sudo and SIGTERM", &scene, guardian, Instant::now());
+    becomes_free(&scene.lock());
 }
 
 /// As the manual says: the guardian follows one process.
@@ -83,9 +78,9 @@ fn the_command_of_a_sudo_that_is_killed_runs_on_without_the_lock() {
     command.args(["sudo", "-n", "sh", "-c", script]);
     let holder = Holder::start(command.arg(&pid));
     let child = Daemon::of(&pid);
-    let guardian = guardian_of(holder.pid()).expect("a guardian");
+    assert!(guardian_of(holder.pid()).is_some());
     holder.kill(libc::SIGKILL);
-    is_free_at_once("sudo and SIGKILL", &scene, guardian, Instant::now());
+    becomes_free(&scene.lock());
     assert!(child.lives());
 }
 
@@ -148,7 +143,7 @@ fn a_lock_that_start_stop_daemon_starts_in_the_background_is_held_by_the_daemon(
         });
         nonoverlap([&lock]).arg("true").run().expect(1, "", "");
         drop(daemon);
-        eventually("the lock is free", || locks_on(&lock).is_empty());
+        becomes_free(&lock);
     }
 }
 
@@ -156,12 +151,11 @@ fn a_lock_that_start_stop_daemon_starts_in_the_background_is_held_by_the_daemon(
 fn closed_it_keeps_the_lock_to_its_end<Word: AsRef<std::ffi::OsStr>>(words: &[Word]) {
     let scene = Scene::new();
     let mut command = nonoverlap(["--close"]);
-    let name = words[0].as_ref().to_string_lossy().into_owned();
-    keeps_the_lock_to_its_end(&name, &scene, command.arg(scene.lock()).args(words));
+    keeps_the_lock_to_its_end(&scene, command.arg(scene.lock()).args(words));
 }
 
 #[track_caller]
-fn keeps_the_lock_to_its_end(name: &str, scene: &Scene, command: &mut Command) {
+fn keeps_the_lock_to_its_end(scene: &Scene, command: &mut Command) {
     let lock = scene.lock();
     let holder = Holder::start(command);
     let guardian = guardian_of(holder.pid()).expect("a guardian");
@@ -170,17 +164,8 @@ fn keeps_the_lock_to_its_end(name: &str, scene: &Scene, command: &mut Command) {
     assert_eq!(fs::read_to_string(&lock).unwrap(), record_of(holder.pid()));
     nonoverlap([&lock]).arg("true").run().expect(1, "", "");
     assert!(holder.end().success());
-    is_free_at_once(name, scene, guardian, Instant::now());
+    becomes_free(&lock);
     is_silent(&mut nonoverlap([&lock]));
-}
-
-#[track_caller]
-fn is_free_at_once(what: &str, scene: &Scene, guardian: u32, start: Instant) {
-    eventually("the lock is free", || !holds_lock(guardian, &scene.lock()));
-    let time = start.elapsed();
-    println!("{what}: free after {time:?}");
-    assert!(time < AT_ONCE, "{what}: {time:?}");
-    eventually("nobody has the lock", || locks_on(&scene.lock()).is_empty());
 }
 
 /// Where Debian has it, which is not in everybody's PATH.

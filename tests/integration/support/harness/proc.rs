@@ -44,6 +44,12 @@ pub fn locks_on(path: &Path) -> Vec<String> {
     table.lines().filter(of_inode).map(str::to_owned).collect()
 }
 
+/// Waits until nobody has a lock on this file. Linux only.
+#[track_caller]
+pub fn becomes_free(path: &Path) {
+    eventually("the lock is free", || locks_on(path).is_empty());
+}
+
 /// Whether a process has a lock on this file through one of its descriptors: the `lock:` lines of
 /// `/proc/PID/fdinfo`. Linux only.
 pub fn holds_lock(pid: u32, path: &Path) -> bool {
