@@ -64,12 +64,19 @@ fn a_hundred_waiters_cost_nothing_and_get_the_lock_one_by_one_within_millisecond
     let scene = Scene::new();
     let holder = Holder::of([scene.lock()]);
     let mut crowd = Crowd::new(&scene);
+    let has_flock = has_tool("flock", "waiters to be compared with");
+    let mut flocks = Vec::new();
     for number in 0..100 {
         crowd.join(if number % 2 == 0 {
             &["-w", "1000"]
         } else {
             &["-b"]
         });
+        if has_flock && number % 5 == 0 {
+            let mut flock = Command::new("flock");
+            flock.args(["-w", "1000"]);
+            flocks.push(crowd.join_by(flock));
+        }
     }
     crowd.comes_to_rest();
     let before = crowd.costs();
@@ -79,8 +86,16 @@ fn a_hundred_waiters_cost_nothing_and_get_the_lock_one_by_one_within_millisecond
     let start = Instant::now();
     assert!(holder.end().success());
     let took = crowd.each_gets_it_in_turn(start);
-    assert_eq!(took.len(), 100);
-    judge(took);
+    assert_eq!(took.len(), 100 + flocks.len());
+    let (flocks, ours): (Vec<_>, Vec<_>) = took
+        .into_iter()
+        .partition(|(number, _)| flocks.contains(number));
+    // In between, so that the machine is as busy for the ones as for the others.
+    let ours = median("nonoverlap", ours);
+    if has_flock {
+        let flocks = median("flock", flocks);
+        assert!(ours < flocks * 10, "{ours:?} {flocks:?}");
+    }
 }
 
 #[test]
@@ -152,9 +167,13 @@ impl Crowd {
 
     /// One more, who is in the queue when this returns, or has left it already.
     fn join(&mut self, options: &[&str]) -> usize {
+        self.join_by(nonoverlap(options))
+    }
+
+    /// The same, by a command to which lock file and command are to be added.
+    fn join_by(&mut self, mut run: Command) -> usize {
         let number = self.joined;
         self.joined += 1;
-        let mut run = nonoverlap(options);
         run.arg(&self.lock).args([
             "sh",
             "-c",
@@ -206,13 +225,13 @@ impl Crowd {
             .collect()
     }
 
-    /// Lets everybody have the lock until all had it. Gives for each the time from the moment when the
-    /// one before was told to end.
-    fn each_gets_it_in_turn(&mut self, mut freed: Instant) -> Vec<Duration> {
+    /// Lets everybody have the lock until all had it. Gives for each its number and the time from the
+    /// moment when the one before was told to end.
+    fn each_gets_it_in_turn(&mut self, mut freed: Instant) -> Vec<(usize, Duration)> {
         let mut took = Vec::new();
         while !self.members.is_empty() {
             let (number, when) = self.heard.recv_timeout(PATIENCE).unwrap();
-            took.push(when - freed);
+            took.push((number, when - freed));
             let mut member = self.members.remove(&number).unwrap();
             assert!(holds_lock(member.child.id(), &self.lock));
             assert!(self.heard.try_recv().is_err(), "two at once");
@@ -266,14 +285,12 @@ impl Cost {
     }
 }
 
-/// Seconds would mean that somebody polls. The numbers are shown under `--nocapture`.
-#[allow(clippy::print_stdout)]
-fn judge(mut took: Vec<Duration>) {
+/// The median of the times from one holder's end to the next one's command. Of somebody who polls it
+/// would be a part of a second. The numbers are shown under `--nocapture`.
+fn median(whose: &str, took: Vec<(usize, Duration)>) -> Duration {
+    let mut took: Vec<_> = took.into_iter().map(|(_, time)| time).collect();
     took.sort();
-    let [median, p90, last] =
-        [took.len() / 2, took.len() * 9 / 10, took.len() - 1].map(|place| took[place]);
-    println!(
-        "from the holder's end to the waiter's command: median {median:?}, 90 % {p90:?}, at most {last:?}"
-    );
-    assert!(p90 < Duration::from_secs(1), "{took:?}");
+    let [median, last] = [took.len() / 2, took.len() - 1].map(|place| took[place]);
+    println!("{whose}: median {median:?}, at most {last:?}");
+    median
 }
