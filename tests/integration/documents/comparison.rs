@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use crate::support::documents::readme_section;
-use crate::support::harness::{NONOVERLAP, Run, Scene, Watchdog, has_tool, kill};
+use crate::support::harness::{NONOVERLAP, Run, Scene, Watchdog, eventually, has_tool, kill};
 
 /// A column: its head, the words before the lock file, and those with which it shares the lock.
 struct Tool {
@@ -150,20 +150,31 @@ fn locks_a_fifo(tool: &Tool) -> String {
         .arg(scene.lock())
         .run()
         .expect(0, "", "");
-    let mut words = vec!["0.5", tool.words[0]];
-    words.extend(&tool.words[1..]);
-    let timed = Tool {
-        words: &["timeout"],
-        ..*tool
-    };
-    // 124 is timeout's own. Nothing tells that a program will hang for ever.
-    let mut command = Command::new(timed.words[0]);
-    let ended = command.args(words).arg(scene.lock()).arg("true").run();
-    match ended.code() {
-        Some(0) => "yes".into(),
-        Some(124) => "hangs".into(),
-        _ => "no".into(),
+    let mut command = started_by(&scene, tool, &["true"]);
+    let mut child = command.stdin(Stdio::null()).spawn().unwrap();
+    let mut ended = None;
+    eventually("it ends or hangs", || {
+        ended = child.try_wait().unwrap();
+        ended.is_some() || sleeps_in_open(child.id())
+    });
+    match ended {
+        Some(status) => yes(status.success()),
+        None => {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            "hangs".into()
+        }
     }
+}
+
+/// Whether a process waits for somebody to open the other end of a FIFO: for nothing else does it sleep
+/// in open(2).
+fn sleeps_in_open(pid: u32) -> bool {
+    let seen = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    let call = seen("syscall");
+    let is = |number: &str| call.starts_with(&format!("{number} "));
+    let opens = is(&libc::SYS_openat.to_string()) || cfg!(target_arch = "x86_64") && is("2");
+    opens && seen("stat").contains(") S ")
 }
 
 fn writes_its_pid(tool: &Tool) -> String {
