@@ -8,7 +8,8 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::support::harness::{
-    HOLD, Holder, NONOVERLAP, Run, Scene, has_tool, is_root, left_out, nonoverlap,
+    HOLD, Holder, NONOVERLAP, Run, Scene, eventually, has_tool, is_root, left_out, locks_on,
+    nonoverlap,
 };
 use crate::support::status_answer::{
     AS_NOBODY, Answer, Asker, CANNOT_TELL, FREE, HELD, Realm, binary_for_all, child_of, inner_pid,
@@ -337,8 +338,11 @@ fn assert_named(answer: &Answer, pid: u32) {
 fn assert_table_differs_from_stat(path: &Path) {
     let device = fs::metadata(path).unwrap().dev();
     let device = format!(" {:02x}:{:02x}:", libc::major(device), libc::minor(device));
-    let lines = crate::support::harness::locks_on(path);
-    assert!(!lines.is_empty(), "no lock on inode of {path:?}");
+    let mut lines = Vec::new();
+    eventually("the table has the lock", || {
+        lines = locks_on(path);
+        !lines.is_empty()
+    });
     assert!(
         !lines.iter().any(|line| line.contains(&device)),
         "{device} in {lines:?}"

@@ -31,7 +31,8 @@ pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 /// The lines of `/proc/locks` about this file, waiters' (with "->") among them: the kernel's own word
-/// on who has a lock and who waits for one, and nobody's lock is touched by asking. Linux only.
+/// on who has a lock and who waits for one, and nobody's lock is touched by asking. It may leave a line
+/// out while other locks come and go, so one look is not enough to find one. Linux only.
 pub fn locks_on(path: &Path) -> Vec<String> {
     let inode = fs::metadata(path).unwrap().ino();
     let table = fs::read_to_string("/proc/locks").unwrap();
