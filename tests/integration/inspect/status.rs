@@ -240,32 +240,30 @@ fn how_long_it_is_held_is_told_in_two_units() {
     let scene = Scene::new();
     let _holder = Holder::of([scene.lock()]);
     let cases = [
-        (0, ["0s", "1s", "2s"]),
-        (723, ["12m03s", "12m04s", "12m05s"]),
-        (7503, ["2h05m"; 3]),
-        (273_603, ["3d04h"; 3]),
+        (0, "0s"),
+        (723, "12m03s"),
+        (7503, "2h05m"),
+        (273_603, "3d04h"),
         // The clock was set back since.
-        (-1000, ["0s"; 3]),
+        (-1000, "0s"),
     ];
-    for (age, texts) in cases {
-        let now = SystemTime::now();
-        let began = match u64::try_from(age) {
-            Ok(age) => now - Duration::from_secs(age),
-            Err(_) => now + Duration::from_secs(1000),
-        };
-        File::options()
-            .write(true)
-            .open(scene.lock())
-            .unwrap()
-            .set_modified(began)
-            .unwrap();
-        let told = status([scene.lock()]).stdout();
-        assert!(
-            texts
-                .iter()
-                .any(|text| told.contains(&format!(" for {text}: "))),
-            "{age}: {told}"
-        );
+    for (age, text) in cases {
+        // The clock may come to the next second before it is looked at. Then it is done again.
+        crate::support::harness::eventually(&format!("{age} s are {text}"), || {
+            let now = SystemTime::now();
+            let began = match u64::try_from(age) {
+                Ok(age) => now - Duration::from_secs(age),
+                Err(_) => now + Duration::from_secs(1000),
+            };
+            File::options()
+                .write(true)
+                .open(scene.lock())
+                .unwrap()
+                .set_modified(began)
+                .unwrap();
+            let told = status([scene.lock()]).stdout();
+            told.contains(&format!(" for {text}: "))
+        });
     }
 }
 
