@@ -5,7 +5,6 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::flock::name::flock;
 use crate::support::harness::{Holder, NONOVERLAP, Run, Scene};
 
 /// Command lines with a word that the refusal has, under both names.
@@ -110,7 +109,7 @@ fn what_does_not_go_together_is_refused_before_a_file_is_touched() {
 fn what_does_not_go_together_is_refused_under_the_name_flock_too() {
     let scene = Scene::new();
     for (arguments, words) in REFUSED {
-        is_refused(&flock(&scene), "flock", arguments, words);
+        is_refused(&scene.flock(), "flock", arguments, words);
     }
 }
 
@@ -127,7 +126,7 @@ fn not_to_wait_beats_to_wait_in_either_order() {
         &["-w", "inf", "-n"],
         &["-w", "3600", "-w", "0"],
     ] {
-        for program in [Path::new(NONOVERLAP), &flock(&scene)] {
+        for program in [Path::new(NONOVERLAP), &scene.flock()] {
             let mut command = Command::new(program);
             let refused = command.args(options).arg(scene.lock()).arg("true").run();
             refused.expect(1, "", "");
@@ -150,7 +149,7 @@ fn a_command_line_for_the_shell_goes_right_after_the_lock_file_or_the_descriptor
         &["L", "sh", "-c", "echo /bin/sh"],
         &["--fd", "0", "sh", "-c", "echo /bin/sh"],
     ] {
-        for program in [Path::new(NONOVERLAP), &flock(&scene)] {
+        for program in [Path::new(NONOVERLAP), &scene.flock()] {
             let mut command = Command::new(program);
             command
                 .current_dir(scene.path("bin"))
@@ -175,7 +174,7 @@ fn the_last_of_shared_exclusive_and_unlock_wins() {
         (&["-u", "-x"], 1),
         (&["-s", "-u"], 64),
     ] {
-        for program in [Path::new(NONOVERLAP), &flock(&scene)] {
+        for program in [Path::new(NONOVERLAP), &scene.flock()] {
             let mut command = Command::new(program);
             let ended = command
                 .arg("-n")

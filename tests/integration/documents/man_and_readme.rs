@@ -13,8 +13,7 @@ use std::process::Command;
 
 use crate::support::documents::{
     CHANGELOG, Help, MAN, README, ROOT, between, bullets, codes, first_cells, first_screen_line,
-    flock, items, links, man_page, man_section, mandoc, names_in, plain, readme_section,
-    source_folders,
+    items, links, man_page, man_section, mandoc, names_in, plain, readme_section, source_folders,
 };
 use crate::support::harness::{
     Holder, NONOVERLAP, Run, Scene, has_tool, nonoverlap, quoted, record_of,
@@ -75,7 +74,7 @@ fn the_help_the_man_page_and_the_readme_list_the_same_exit_statuses() {
 #[test]
 fn what_the_name_flock_takes_away_is_as_documented() {
     let scene = Scene::new();
-    let (ours, flocks) = (Help::of(Path::new(NONOVERLAP)), Help::of(&flock(&scene)));
+    let (ours, flocks) = (Help::of(Path::new(NONOVERLAP)), Help::of(&scene.flock()));
 
     let lost: BTreeSet<_> = &ours.names() - &flocks.names();
     assert!(!lost.is_empty());
@@ -141,7 +140,7 @@ fn the_usage_in_the_readme_is_that_of_the_help() {
 #[test]
 fn the_help_fits_80_columns() {
     let scene = Scene::new();
-    for program in [PathBuf::from(NONOVERLAP), flock(&scene)] {
+    for program in [PathBuf::from(NONOVERLAP), scene.flock()] {
         let help = Command::new(program).arg("--help").run().stdout();
         let long: Vec<_> = help.lines().filter(|line| line.len() > 80).collect();
         assert!(long.is_empty(), "{long:#?}");

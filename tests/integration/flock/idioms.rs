@@ -6,7 +6,6 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-use crate::flock::name::flock;
 use crate::support::harness::{Holder, NONOVERLAP, Run, Scene, nonoverlap};
 
 const SHELLS: [&str; 2] = ["dash", "bash"];
@@ -182,7 +181,7 @@ fn sh(scene: &Scene, shell: &str, script: &str) -> Command {
 
 /// A program that finds our flock, and nonoverlap beside it, first in its PATH.
 fn with_flock(scene: &Scene, program: &Path) -> Command {
-    let folder = flock(scene).parent().unwrap().to_owned();
+    let folder = scene.flock().parent().unwrap().to_owned();
     let _ = std::os::unix::fs::symlink(NONOVERLAP, folder.join("nonoverlap"));
     let path = std::env::var("PATH").unwrap();
     let mut command = Command::new(program);

@@ -12,7 +12,7 @@ use crate::support::harness::{Holder, NONOVERLAP, Run, Scene, record_of};
 #[test]
 fn every_way_of_starting_it_under_the_name_flock_makes_it_flock() {
     let scene = Scene::new();
-    let link = flock(&scene);
+    let link = scene.flock();
     fs::create_dir(scene.path("copied")).unwrap();
     let copy = copy_to(&scene.path("copied/flock"));
     fs::create_dir(scene.path("hard")).unwrap();
@@ -66,7 +66,7 @@ fn as_flock_it_leaves_every_lock_file_as_it_is() {
     for content in ["", record.as_str(), "4242\n", "data"] {
         let lock = scene.file("lock", content);
         let before = fs::metadata(&lock).unwrap();
-        let during = Command::new(flock(&scene))
+        let during = Command::new(scene.flock())
             .arg(&lock)
             .arg("cat")
             .arg(&lock)
@@ -85,7 +85,7 @@ fn as_flock_it_leaves_every_lock_file_as_it_is() {
 fn as_flock_it_makes_an_empty_lock_file_and_leaves_it_empty() {
     let scene = Scene::new();
     let lock = scene.lock();
-    Command::new(flock(&scene))
+    Command::new(scene.flock())
         .arg(&lock)
         .arg("cat")
         .arg(&lock)
@@ -102,7 +102,7 @@ fn as_flock_it_waits_for_the_lock_unless_told_otherwise() {
 
     let scene = Scene::new();
     let holder = Holder::of([scene.lock()]);
-    let mut waiting = Command::new(flock(&scene));
+    let mut waiting = Command::new(scene.flock());
     let waiting = waiting.arg(scene.lock()).args(["echo", "ran"]);
     std::thread::scope(|threads| {
         let run = threads.spawn(|| waiting.run());
@@ -130,7 +130,7 @@ fn as_flock_a_conflict_is_told_under_verbose_in_the_words_of_flock() {
             "flock: timeout while waiting to get lock\n",
         ),
     ] {
-        let mut refused = Command::new(flock(&scene));
+        let mut refused = Command::new(scene.flock());
         refused
             .args(options)
             .arg(scene.lock())
@@ -153,17 +153,6 @@ fn as_nonoverlap_it_does_not_wait_and_speaks_on_stderr_only() {
     let ran = link.run();
     assert_eq!((ran.code(), ran.stdout().as_str()), (Some(0), ""));
     assert!(ran.stderr().starts_with("nonoverlap: "), "{ran:?}");
-}
-
-/// A symbolic link named flock to the binary, in a folder of its own.
-pub fn flock(scene: &Scene) -> PathBuf {
-    let folder = scene.path("bin");
-    let link = folder.join("flock");
-    if !link.exists() {
-        fs::create_dir(&folder).unwrap();
-        symlink(NONOVERLAP, &link).unwrap();
-    }
-    link
 }
 
 /// A copy of the binary. It is written by another process: while a child that a parallel test is

@@ -7,12 +7,12 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use crate::support::harness::{
-    HOLD, Holder, NONOVERLAP, Run, Scene, eventually, has_tool, is_root, kill, left_out, locks_on,
-    nonoverlap, record_of,
+    HOLD, Holder, NONOVERLAP, Run, Scene, Stopped, eventually, has_tool, is_root, left_out,
+    locks_on, nonoverlap, record_of, settled,
 };
 use crate::support::status_answer::{
     AS_NOBODY, Asker, CANNOT_TELL, FREE, HELD, Realm, binary_for_all, child_of, inner_pid, list,
-    nobody, realm_of_processes, record, settled,
+    nobody, realm_of_processes, record,
 };
 
 fn ask(path: &Path) -> crate::support::status_answer::Answer {
@@ -377,7 +377,7 @@ fn held_by_a_process_that_is_stopped() {
     let scene = Scene::new();
     let holder = Holder::of([scene.lock()]);
     let pid = settled(holder.pid());
-    let _stopped = Stopped::stop(pid);
+    let _stopped = Stopped::new(pid);
     ask(&scene.lock()).expect(
         HELD,
         &format!("held by PID {pid} (stopped) for TIME: cat"),
@@ -667,23 +667,5 @@ struct Unwaited(Child);
 impl Drop for Unwaited {
     fn drop(&mut self) {
         let _ = self.0.wait();
-    }
-}
-
-/// A process that is stopped, and goes on when this goes out of scope.
-struct Stopped(u32);
-
-impl Stopped {
-    fn stop(pid: u32) -> Stopped {
-        kill(pid, libc::SIGSTOP);
-        let stopped = Stopped(pid);
-        wait_for_state(pid, 'T');
-        stopped
-    }
-}
-
-impl Drop for Stopped {
-    fn drop(&mut self) {
-        kill(self.0, libc::SIGCONT);
     }
 }

@@ -9,11 +9,11 @@ use std::process::Command;
 
 use crate::support::harness::{
     HOLD, Holder, NONOVERLAP, Run, Scene, eventually, has_tool, is_root, left_out, locks_on,
-    nonoverlap,
+    nonoverlap, settled,
 };
 use crate::support::status_answer::{
     AS_NOBODY, Answer, Asker, CANNOT_TELL, FREE, HELD, Realm, binary_for_all, child_of, inner_pid,
-    list, realm_of_processes, record, settled,
+    list, realm_of_processes, record,
 };
 
 /// A holder whose taker is dead: in a PID namespace, only its descriptors tell of it.

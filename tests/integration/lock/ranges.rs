@@ -8,7 +8,6 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::flock::name::flock;
 use crate::support::harness::{
     Ended, HOLD, Holder, NONOVERLAP, Run, Scene, eventually, holds_lock, locks_on, nonoverlap,
 };
@@ -150,7 +149,7 @@ fn record_locks_exclude_each_other_where_they_overlap_and_are_not_shared() {
     ] {
         let scene = Scene::new();
         let holder = Holder::start(nonoverlap(theirs).arg(scene.lock()).args(HOLD));
-        for program in [Path::new(NONOVERLAP), &flock(&scene)] {
+        for program in [Path::new(NONOVERLAP), &scene.flock()] {
             let ran = Command::new(program)
                 .arg("-n")
                 .args(ours)

@@ -8,7 +8,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use crate::flock::name::flock;
 use crate::support::harness::{HOLD, Holder, NONOVERLAP, Run, Scene, has_tool, is_root, record_of};
 
 /// Prints its PID, and each descriptor that it has on the file `$0` with the mode that it is open in:
@@ -52,7 +51,7 @@ fn under_the_name_flock_it_reopens_too() {
         return;
     }
     let scene = Scene::new();
-    let mut command = failing_at_first("EBADF", &flock(&scene));
+    let mut command = failing_at_first("EBADF", &scene.flock());
     let ran = command
         .arg(scene.lock())
         .args(MODES)

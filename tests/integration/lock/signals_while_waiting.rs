@@ -1,7 +1,6 @@
 //! Promises about signals and waits: what ends a wait and what does not, and that the command finds
 //! every signal as nonoverlap's caller left it. Linux only, for `/proc/PID/status`.
 
-use std::fs;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -12,8 +11,8 @@ use std::time::{Duration, Instant};
 use libc::c_int;
 
 use crate::support::harness::{
-    Ended, HOLD, Holder, NONOVERLAP, Run, Scene, Waiter, eventually, kill, nonoverlap,
-    waits_for_lock,
+    Ended, HOLD, Holder, NONOVERLAP, Run, Scene, Stopped, Waiter, eventually, kill, nonoverlap,
+    state, waits_for_lock,
 };
 
 /// What shows its signals as it found them.
@@ -95,10 +94,9 @@ fn a_waiter_that_is_stopped_and_continued_waits_on() {
     for options in [&["-w", "1000"][..], &["-b"]] {
         let holder = Holder::of([scene.lock()]);
         let waiter = waiter(&scene, options);
-        stop(waiter.pid());
-        kill(waiter.pid(), libc::SIGCONT);
+        drop(Stopped::new(waiter.pid()));
         eventually("waits", || {
-            state(waiter.pid()) == 'S' && waits_for_lock(waiter.pid(), &scene.lock())
+            state(waiter.pid()) == Some('S') && waits_for_lock(waiter.pid(), &scene.lock())
         });
         assert!(holder.end().success());
         waiter.ended().expect(0, "ran\n", "");
@@ -114,12 +112,12 @@ fn the_deadline_stays_while_a_waiter_is_stopped() {
     for stopped_for in [time * 3 / 4, time * 3 / 2] {
         let start = Instant::now();
         let waiter = waiter(&scene, &["-w", "2"]);
-        stop(waiter.pid());
+        let stopped = Stopped::new(waiter.pid());
         thread::sleep(stopped_for);
         // One that counted anew, or that did not count while it was stopped, would end when about the
         // whole time has gone once more: later than this one.
         let mut later = self::waiter(&scene, &["-w", "1.5"]);
-        kill(waiter.pid(), libc::SIGCONT);
+        drop(stopped);
         waiter.ended().expect(1, "", "");
         assert!(start.elapsed() >= time && !later.has_ended());
     }
@@ -345,15 +343,4 @@ fn set_of(signals: &[c_int]) -> u64 {
 fn waiter(scene: &Scene, options: &[&str]) -> Waiter {
     let mut run = nonoverlap(options);
     Waiter::start(run.arg(scene.lock()).args(["echo", "ran"]), &scene.lock())
-}
-
-fn stop(pid: u32) {
-    kill(pid, libc::SIGSTOP);
-    eventually("is stopped", || state(pid) == 'T');
-}
-
-/// The state of a process, by `/proc/PID/stat`: the letter behind its name.
-fn state(pid: u32) -> char {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    stat.rsplit(") ").next().unwrap().chars().next().unwrap()
 }

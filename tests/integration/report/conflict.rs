@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use crate::support::harness::{
-    Ended, Holder, NONOVERLAP, Run, Scene, eventually, has_tool, holds_lock, is_root, kill,
+    Ended, Holder, NONOVERLAP, Run, Scene, Stopped, eventually, has_tool, holds_lock, is_root,
     left_out, nonoverlap, quoted,
 };
 use crate::support::machine::as_ordinary_user;
@@ -380,27 +380,6 @@ fn set_back(lock: &Path, seconds: u64) {
 fn modified(lock: &Path, time: SystemTime) {
     let file = File::options().write(true).open(lock).unwrap();
     file.set_modified(time).unwrap();
-}
-
-/// A process that is stopped, and goes on when this goes out of scope.
-struct Stopped(u32);
-
-impl Stopped {
-    fn new(pid: u32) -> Stopped {
-        kill(pid, libc::SIGSTOP);
-        let stopped = Stopped(pid);
-        eventually("it is stopped", || {
-            let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-            state.contains(") T ")
-        });
-        stopped
-    }
-}
-
-impl Drop for Stopped {
-    fn drop(&mut self) {
-        kill(self.0, libc::SIGCONT);
-    }
 }
 
 /// What a command says if its stdout and stderr are a terminal.

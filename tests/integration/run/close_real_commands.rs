@@ -2,7 +2,7 @@
 //! Linux only: what is locked is read from `/proc`.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use crate::inspect::let_go::is_silent;
@@ -11,8 +11,8 @@ use crate::inspect::let_go_real_commands::{
 };
 use crate::run::guardian::guardian_of;
 use crate::support::harness::{
-    Holder, NONOVERLAP, Run, Scene, becomes_free, eventually, has_tool, holds_lock, kill, locks_on,
-    nonoverlap, record_of,
+    Holder, NONOVERLAP, Orphan, Run, Scene, becomes_free, eventually, has_tool, holds_lock,
+    locks_on, nonoverlap, record_of,
 };
 
 #[test]
@@ -77,11 +77,11 @@ fn the_command_of_a_sudo_that_is_killed_runs_on_without_the_lock() {
     command.arg(scene.lock());
     command.args(["sudo", "-n", "sh", "-c", script]);
     let holder = Holder::start(command.arg(&pid));
-    let child = Daemon::of(&pid);
+    let child = orphan(&pid);
     assert!(guardian_of(holder.pid()).is_some());
     holder.kill(libc::SIGKILL);
     becomes_free(&scene.lock());
-    assert!(child.lives());
+    assert!(child.runs());
 }
 
 /// It closes nothing as long as it does not go into the background.
@@ -114,11 +114,11 @@ fn start_stop_daemon_in_the_background_takes_the_lock_with_it_with_and_without_c
         let mut command = nonoverlap(options);
         let ended = command.arg(scene.lock()).args(&words).run();
         ended.expect(0, "", "");
-        let daemon = Daemon::of(&scene.path("pid"));
+        let daemon = orphan(&scene.path("pid"));
         eventually("it has closed the lock", || {
             locks_on(&scene.lock()).is_empty()
         });
-        assert!(daemon.lives());
+        assert!(daemon.runs());
         is_silent(&mut nonoverlap([scene.lock()]));
     }
 }
@@ -136,10 +136,10 @@ fn a_lock_that_start_stop_daemon_starts_in_the_background_is_held_by_the_daemon(
         let words = start_stop_daemon(&scene, &["-b"], &inside);
         let ended = Command::new(&words[0]).args(&words[1..]).run();
         ended.expect(0, "", "");
-        let daemon = Daemon::of(&scene.path("pid"));
+        let daemon = orphan(&scene.path("pid"));
         eventually("the daemon has the lock", || match option {
-            "-o" => guardian_of(daemon.pid).is_some_and(|pid| holds_lock(pid, &lock)),
-            _ => lock.exists() && holds_lock(daemon.pid, &lock),
+            "-o" => guardian_of(daemon.0).is_some_and(|pid| holds_lock(pid, &lock)),
+            _ => lock.exists() && holds_lock(daemon.0, &lock),
         });
         nonoverlap([&lock]).arg("true").run().expect(1, "", "");
         drop(daemon);
@@ -182,28 +182,10 @@ fn start_stop_daemon(scene: &Scene, options: &[&str], command: &[&str]) -> Vec<S
     words.into_iter().map(str::to_owned).collect()
 }
 
-/// A process of which only the PID is known. It is killed when this goes out of scope.
-struct Daemon {
-    pid: u32,
-}
-
-impl Daemon {
-    /// Waits for its PID in this file.
-    #[track_caller]
-    fn of(file: &Path) -> Daemon {
-        let read = || fs::read_to_string(file).ok()?.trim().parse().ok();
-        eventually("its PID is in the file", || read().is_some());
-        let pid = read().unwrap();
-        Daemon { pid }
-    }
-
-    fn lives(&self) -> bool {
-        PathBuf::from(format!("/proc/{}", self.pid)).exists()
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        kill(self.pid, libc::SIGKILL);
-    }
+/// The process that has put its PID into this file, or will.
+#[track_caller]
+fn orphan(file: &Path) -> Orphan {
+    let read = || fs::read_to_string(file).ok()?.trim().parse().ok();
+    eventually("its PID is in the file", || read().is_some());
+    Orphan(read().unwrap())
 }

@@ -11,10 +11,10 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use crate::run::guardian::{Stopped, guardian_of};
+use crate::run::guardian::guardian_of;
 use crate::support::harness::{
-    NONOVERLAP, Scene, Watchdog, becomes_free, eventually, is_root, kill, left_out, locks_on,
-    nonoverlap,
+    NONOVERLAP, Scene, Stopped, Watchdog, becomes_free, eventually, is_root, kill, left_out,
+    locks_on, nonoverlap,
 };
 use crate::support::terminal::Terminal;
 

@@ -13,8 +13,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use crate::support::harness::{
-    Ended, HOLD, Holder, NONOVERLAP, PATIENCE, Run, Scene, becomes_free, eventually, has_tool,
-    holds_lock, is_root, kill, left_out, locks_on, nonoverlap, quoted, reason,
+    Ended, HOLD, Holder, NONOVERLAP, Orphan, PATIENCE, Run, Scene, Stopped, becomes_free,
+    eventually, has_tool, holds_lock, is_root, kill, left_out, locks_on, nonoverlap, quoted,
+    reason,
 };
 use crate::support::machine::as_ordinary_user;
 
@@ -231,22 +232,6 @@ fn a_caller_that_reads_the_output_to_its_end_is_not_held_up() {
     eventually("the guardian ends", || !holds_lock(pid, &scene.lock()));
 }
 
-/// A process that is stopped as long as this lives.
-pub struct Stopped(u32);
-
-impl Stopped {
-    pub fn new(pid: u32) -> Stopped {
-        kill(pid, libc::SIGSTOP);
-        Stopped(pid)
-    }
-}
-
-impl Drop for Stopped {
-    fn drop(&mut self) {
-        kill(self.0, libc::SIGCONT);
-    }
-}
-
 #[test]
 fn if_the_command_cannot_be_executed_the_lock_is_free_at_once() {
     let scene = Scene::new();
@@ -389,7 +374,7 @@ fn a_daemon_that_is_left_behind_keeps_the_lock_unless_it_is_closed() {
     // The daemon tells its PID, and runs until it is killed.
     let daemon = ["sh", "-c", "sleep 60 >/dev/null 2>&1 & echo $!"];
     let plain = nonoverlap([scene.lock()]).args(daemon).run();
-    let plain = Left::told(&plain);
+    let plain = orphan(&plain);
     assert!(holds_lock(plain.0, &scene.lock()));
     nonoverlap([scene.lock()])
         .arg("true")
@@ -400,7 +385,13 @@ fn a_daemon_that_is_left_behind_keeps_the_lock_unless_it_is_closed() {
 
     let closed = nonoverlap(["-o"]).arg(scene.lock()).args(daemon).run();
     becomes_free(&scene.lock());
-    assert!(Left::told(&closed).runs());
+    assert!(orphan(&closed).runs());
+}
+
+/// The process that a run says the PID of.
+#[track_caller]
+fn orphan(ended: &Ended) -> Orphan {
+    Orphan(ended.stdout().trim().parse().unwrap())
 }
 
 /// As the manual says, and why plain is the safer way for shells: there the child keeps the lock.
@@ -412,7 +403,7 @@ fn the_child_of_a_shell_that_is_killed_runs_on_without_the_lock() {
         let script = "sleep 60 >/dev/null & echo $! >\"$0\"; echo held; wait; :";
         command.arg(scene.lock()).args(["sh", "-c", script]);
         let holder = Holder::start(command.arg(scene.path("pid")));
-        let child = Left(
+        let child = Orphan(
             fs::read_to_string(scene.path("pid"))
                 .unwrap()
                 .trim()
@@ -428,28 +419,6 @@ fn the_child_of_a_shell_that_is_killed_runs_on_without_the_lock() {
         assert!(child.runs());
         drop(child);
         becomes_free(&scene.lock());
-    }
-}
-
-/// A process that a command has left behind, by its PID. It is killed when this goes out of scope.
-struct Left(u32);
-
-impl Left {
-    #[track_caller]
-    fn told(ended: &Ended) -> Left {
-        Left(ended.stdout().trim().parse().unwrap())
-    }
-
-    /// Whether it is there, and no zombie.
-    fn runs(&self) -> bool {
-        fs::read_to_string(format!("/proc/{}/stat", self.0))
-            .is_ok_and(|stat| !stat.contains(") Z "))
-    }
-}
-
-impl Drop for Left {
-    fn drop(&mut self) {
-        kill(self.0, libc::SIGKILL);
     }
 }
 

@@ -3,11 +3,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::harness::{NONOVERLAP, Run, Scene, has_tool};
+use crate::support::harness::{Run, has_tool};
 
 pub const README: &str = include_str!("../../../README.md");
 pub const CHANGELOG: &str = include_str!("../../../CHANGELOG.md");
@@ -60,13 +59,6 @@ pub fn names_in(text: &str) -> BTreeSet<String> {
         .filter(|word| word.starts_with('-'))
         .map(str::to_owned)
         .collect()
-}
-
-/// nonoverlap under the name flock.
-pub fn flock(scene: &Scene) -> PathBuf {
-    let link = scene.path("flock");
-    symlink(NONOVERLAP, &link).unwrap();
-    link
 }
 
 #[track_caller]

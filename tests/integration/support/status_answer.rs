@@ -7,9 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::harness::{
-    Holder, NONOVERLAP, Run, Scene, eventually, has_tool, is_root, left_out,
-};
+use crate::support::harness::{Holder, NONOVERLAP, Run, Scene, has_tool, is_root, left_out};
 
 /// Exit statuses of `--status`.
 pub const HELD: i32 = 0;
@@ -221,16 +219,6 @@ pub fn nobody(scene: &Scene) -> Asker {
     let mut words: Vec<_> = AS_NOBODY.iter().map(OsString::from).collect();
     words.push(binary_for_all(scene));
     Asker { words }
-}
-
-/// Waits until this process has become `cat`, as the command of [`crate::support::harness::HOLD`] does after
-/// it has said "held".
-#[track_caller]
-pub fn settled(pid: u32) -> u32 {
-    eventually("it has become cat", || {
-        fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line == b"cat\0")
-    });
-    pid
 }
 
 /// Namespaces of their own, with what is mounted in them, as long as this lives. Needs root.

@@ -1,11 +1,10 @@
 //! A holder of a lock that says when it holds it.
 
 use std::ffi::OsStr;
-use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 
-use super::proc::{eventually, kill};
+use super::proc::{kill, settled};
 use super::run::{Watchdog, nonoverlap};
 
 /// What a holder runs: it says "held" when it runs, and ends when its stdin does.
@@ -61,13 +60,10 @@ impl Holder {
         self.child.try_wait().unwrap().is_some()
     }
 
-    /// Waits until [`HOLD`]'s shell has become cat, so that its command line changes no more. Linux
-    /// only.
+    /// The same when [`HOLD`]'s shell has become cat. Linux only.
+    #[track_caller]
     pub fn settled(self) -> Holder {
-        let name = format!("/proc/{}/comm", self.pid());
-        eventually("it is cat", || {
-            fs::read_to_string(&name).is_ok_and(|name| name == "cat\n")
-        });
+        settled(self.pid());
         self
     }
 

@@ -13,7 +13,10 @@ mod waiter;
 
 pub use holder::{HOLD, Holder};
 pub use needs::{has_tool, is_root, left_out};
-pub use proc::{becomes_free, eventually, holds_lock, kill, locks_on, waits_for_lock};
+pub use proc::{
+    Orphan, Stopped, becomes_free, eventually, holds_lock, kill, locks_on, settled, state,
+    waits_for_lock,
+};
 pub use run::{
     Ended, NONOVERLAP, PATIENCE, Run, Shown, Watchdog, broken_pipe, nonoverlap, reason, record_of,
     run_on,

@@ -17,6 +17,57 @@ pub fn kill(pid: u32, signal: i32) {
     unsafe { libc::kill(pid as libc::pid_t, signal) };
 }
 
+/// A process that is stopped as long as this lives. Linux only.
+pub struct Stopped(pub u32);
+
+impl Stopped {
+    #[track_caller]
+    pub fn new(pid: u32) -> Stopped {
+        kill(pid, libc::SIGSTOP);
+        let stopped = Stopped(pid);
+        eventually("it is stopped", || state(pid) == Some('T'));
+        stopped
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        kill(self.0, libc::SIGCONT);
+    }
+}
+
+/// A process that somebody has left behind, by its PID. It is killed when this goes out of scope.
+pub struct Orphan(pub u32);
+
+impl Orphan {
+    /// Whether it is there, and no zombie. Linux only.
+    pub fn runs(&self) -> bool {
+        state(self.0).is_some_and(|state| state != 'Z')
+    }
+}
+
+impl Drop for Orphan {
+    fn drop(&mut self) {
+        kill(self.0, libc::SIGKILL);
+    }
+}
+
+/// The state of a process, if it is there, by `/proc/PID/stat`: the letter behind its name.
+pub fn state(pid: u32) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
+}
+
+/// Waits until this process has become `cat`, as the command of [`super::HOLD`] does after it has said
+/// "held", so that its command line changes no more. Linux only.
+#[track_caller]
+pub fn settled(pid: u32) -> u32 {
+    eventually("it has become cat", || {
+        fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line == b"cat\0")
+    });
+    pid
+}
+
 /// Waits, in short looks, until something is so that no event tells of.
 #[track_caller]
 pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {

@@ -4,14 +4,14 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Once;
 
 use tempfile::TempDir;
 
-use super::run::Run;
+use super::run::{NONOVERLAP, Run};
 
 /// A folder of the test's own, which is gone when the test ends.
 pub struct Scene {
@@ -50,6 +50,16 @@ impl Scene {
     /// Where most tests have their lock file. Nothing is there yet.
     pub fn lock(&self) -> PathBuf {
         self.path("lock")
+    }
+
+    /// A link to nonoverlap that is called flock, in a folder that PATH may name.
+    pub fn flock(&self) -> PathBuf {
+        let link = self.path("bin/flock");
+        if !link.exists() {
+            fs::create_dir(self.path("bin")).unwrap();
+            symlink(NONOVERLAP, &link).unwrap();
+        }
+        link
     }
 
     /// Makes a file.
