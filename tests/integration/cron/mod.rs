@@ -4,6 +4,7 @@ mod crontab_errors;
 pub mod install;
 mod quoting;
 mod random_crontabs;
-pub mod real_daemon;
 #[cfg(target_os = "linux")] // Namespaces are.
+mod real_daemon;
+#[cfg(target_os = "linux")]
 mod real_daemon_install;

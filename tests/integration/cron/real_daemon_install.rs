@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::cron::real_daemon::{Cron, why_not};
+use crate::support::cron_daemon::{Cron, why_not};
 use crate::support::crontab::Table;
 use crate::support::harness::{Run, left_out};
 

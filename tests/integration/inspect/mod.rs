@@ -7,7 +7,7 @@ mod holders;
 #[cfg(target_os = "linux")] // Elsewhere it is not known when a process started.
 pub mod let_go;
 #[cfg(target_os = "linux")]
-pub mod let_go_real_commands;
+mod let_go_real_commands;
 #[cfg(target_os = "linux")] // They are namespaces and file systems of Linux.
 mod namespaces;
 mod remote;

@@ -1,17 +1,14 @@
 //! Errors that no file brings about on demand, by a filter that answers in the kernel's place. Linux only: seccomp(2).
 
-use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 
 use libc::{c_long, *};
-use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
-    SeccompRule, apply_filter,
-};
+use seccompiler::apply_filter;
 
-use crate::support::harness::{NONOVERLAP, Run, Scene};
+use crate::support::harness::{NONOVERLAP, Run, Scene, reason};
 use crate::support::probe::exactly;
+use crate::support::refused_call::Call;
 
 #[test]
 fn every_error_of_the_kernels_has_its_status_and_its_message() {
@@ -103,60 +100,8 @@ fn a_search_in_path_ends_with_an_error_that_the_next_folder_would_not_change() {
     }
 }
 
-/// strerror(3) in the words of the C library at hand.
-pub fn reason(errno: c_int) -> String {
-    let text = io::Error::from_raw_os_error(errno).to_string();
-    text.split_once(" (os error").unwrap().0.to_owned()
-}
-
 /// The calls that open a file by its path; newer processors have only one.
 #[cfg(target_arch = "x86_64")]
 const OPENING: &[c_long] = &[SYS_open, SYS_openat];
 #[cfg(not(target_arch = "x86_64"))]
 const OPENING: &[c_long] = &[SYS_openat];
-
-/// A system call, or those of it that have this value as an argument.
-#[derive(Clone, Copy)]
-pub struct Call {
-    numbers: &'static [c_long],
-    argument: Option<(u8, c_int)>,
-}
-
-impl Call {
-    pub fn any(numbers: &'static [c_long]) -> Call {
-        Call {
-            numbers,
-            argument: None,
-        }
-    }
-
-    pub fn with(numbers: &'static [c_long], place: u8, value: c_int) -> Call {
-        Call {
-            numbers,
-            argument: Some((place, value)),
-        }
-    }
-
-    /// The filter under which it fails so, and every other call goes through.
-    pub fn refused_with(self, errno: c_int) -> BpfProgram {
-        let rule = |(place, value): (u8, c_int)| {
-            let equal = SeccompCondition::new(
-                place,
-                SeccompCmpArgLen::Dword,
-                SeccompCmpOp::Eq,
-                value as u64,
-            );
-            SeccompRule::new(vec![equal.unwrap()]).unwrap()
-        };
-        let rules: Vec<SeccompRule> = self.argument.map(rule).into_iter().collect();
-        let rules: BTreeMap<_, _> = self
-            .numbers
-            .iter()
-            .map(|&number| (number, rules.clone()))
-            .collect();
-        let refuse = SeccompAction::Errno(errno as u32);
-        let architecture = std::env::consts::ARCH.try_into().unwrap();
-        let filter = SeccompFilter::new(rules, SeccompAction::Allow, refuse, architecture);
-        filter.unwrap().try_into().unwrap()
-    }
-}

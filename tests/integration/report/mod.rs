@@ -4,7 +4,7 @@
 mod conflict;
 pub mod exit_status;
 #[cfg(target_os = "linux")] // seccomp is.
-pub mod kernel_errors;
+mod kernel_errors;
 pub mod log;
 mod log_open;
 mod log_tail;

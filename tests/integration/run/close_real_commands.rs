@@ -6,13 +6,13 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::inspect::let_go::is_silent;
-use crate::inspect::let_go_real_commands::{
-    HOLD, ssh_to_here, sudo_runs_without_a_password, sudo_that_becomes_its_command,
-};
 use crate::run::guardian::guardian_of;
 use crate::support::harness::{
     Holder, NONOVERLAP, Orphan, Run, Scene, becomes_free, eventually, has_tool, holds_lock,
     locks_on, nonoverlap, record_of,
+};
+use crate::support::real_commands::{
+    HOLD, ssh_to_here, sudo_runs_without_a_password, sudo_that_becomes_its_command,
 };
 
 #[test]

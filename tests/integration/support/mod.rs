@@ -5,6 +5,8 @@
 pub mod dice;
 pub mod harness;
 
+#[cfg(target_os = "linux")] // Namespaces are.
+pub mod cron_daemon;
 pub mod crontab;
 pub mod documents;
 #[cfg(target_os = "linux")] // util-linux and /proc are Linux's.
@@ -17,6 +19,10 @@ pub mod machine;
 pub mod probe;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub mod ptrace;
+#[cfg(target_os = "linux")]
+pub mod real_commands;
+#[cfg(target_os = "linux")]
+pub mod refused_call;
 pub mod remote_server;
 #[cfg(target_os = "linux")] // seccomp is Linux's.
 pub mod seccomp;

@@ -11,12 +11,12 @@ use std::time::Duration;
 use rustix::net::sockopt::set_socket_linger;
 use seccompiler::apply_filter;
 
-use crate::report::kernel_errors::{Call, reason};
 use crate::run::guardian::guardian_of;
 use crate::support::harness::{
-    HOLD, Holder, NONOVERLAP, Run, eventually, has_tool, is_root, kill, left_out,
+    HOLD, Holder, NONOVERLAP, Run, eventually, has_tool, is_root, kill, left_out, reason,
 };
 use crate::support::probe::in_child;
+use crate::support::refused_call::Call;
 use crate::support::remote_server::{Connection, Server};
 use crate::support::status_answer::AS_NOBODY;
 
