@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::documents::{
-    CHANGELOG, Help, MAN, README, ROOT, between, bullets, codes, first_cells, first_screen_line,
-    items, links, man_page, man_section, mandoc, names_in, plain, readme_section, source_folders,
+    CHANGELOG, DESIGN, Help, MAN, README, ROOT, between, bullets, codes, first_cells,
+    first_screen_line, items, links, man_page, man_section, mandoc, names_in, plain,
+    readme_section, section, source_folders,
 };
 use crate::support::harness::{
     Holder, NONOVERLAP, Run, Scene, has_tool, nonoverlap, quoted, record_of,
@@ -363,14 +364,14 @@ fn each_option_status_variable_file_and_caveat_of_the_man_page_names_its_tests()
 /// Linux only: strace writes the list.
 #[cfg(target_os = "linux")]
 #[test]
-fn the_system_calls_in_the_readme_are_those_that_a_run_makes() {
+fn the_system_calls_in_the_design_are_those_that_a_run_makes() {
     let scene = Scene::new();
     scene.file("lock", record_of(2_000_000_000));
     let Some(mut made) = crate::cost::budget::calls(&scene, &["/bin/true"]) else {
         return;
     };
     assert_eq!(made.pop().as_deref(), Some("execve"));
-    let listed = first_cells(readme_section("Cost"));
+    let listed = first_cells(section(DESIGN, "System calls"));
     // What the C library does before `main` is listed for musl.
     let start = |calls: &[String]| calls.iter().position(|call| call == "open").unwrap();
     assert_eq!(listed[start(&listed)..], made[start(&made)..]);
@@ -378,7 +379,9 @@ fn the_system_calls_in_the_readme_are_those_that_a_run_makes() {
         assert_eq!(listed, made);
     }
     let count = format!("there are {} system calls", listed.len());
-    assert!(readme_section("Cost").contains(&count), "{count}");
+    for section in [section(DESIGN, "System calls"), readme_section("Cost")] {
+        assert!(section.contains(&count), "{count}");
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::process::Command;
 use crate::support::harness::{Run, has_tool};
 
 pub const README: &str = include_str!("../../../README.md");
+pub const DESIGN: &str = include_str!("../../../DESIGN.md");
 pub const CHANGELOG: &str = include_str!("../../../CHANGELOG.md");
 pub const MAN: &str = include_str!("../../../man/nonoverlap.1");
 
@@ -70,7 +71,13 @@ pub fn man_section(name: &str) -> &'static str {
 }
 
 pub fn readme_section(name: &str) -> &'static str {
-    between(README, &format!("\n## {name}\n"), "\n## ")
+    section(README, name)
+}
+
+/// A section of a page in Markdown.
+#[track_caller]
+pub fn section<'a>(page: &'a str, name: &str) -> &'a str {
+    between(page, &format!("\n## {name}\n"), "\n## ")
 }
 
 #[track_caller]
