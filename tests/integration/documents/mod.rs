@@ -2,5 +2,6 @@
 
 mod caveats;
 mod comparison;
+mod layers;
 mod man_and_readme;
 mod recipes;

@@ -9,6 +9,7 @@ use std::process::Command;
 use crate::support::harness::{Run, has_tool};
 
 pub const README: &str = include_str!("../../../README.md");
+pub const CONTRIBUTING: &str = include_str!("../../../CONTRIBUTING.md");
 pub const DESIGN: &str = include_str!("../../../DESIGN.md");
 pub const CHANGELOG: &str = include_str!("../../../CHANGELOG.md");
 pub const MAN: &str = include_str!("../../../man/nonoverlap.1");
