@@ -4,7 +4,7 @@ mod crontab_errors;
 pub mod install;
 mod quoting;
 mod random_crontabs;
-#[cfg(target_os = "linux")] // Namespaces are.
+#[cfg(target_os = "linux")] // Namespaces are Linux's.
 mod real_daemon;
 #[cfg(target_os = "linux")]
 mod real_daemon_install;

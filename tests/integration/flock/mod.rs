@@ -1,6 +1,6 @@
 //! Under the name flock, held against the flock of util-linux.
 
 mod idioms;
-pub mod name;
+mod name;
 #[cfg(target_os = "linux")] // util-linux and /proc are Linux's.
 mod side_by_side;

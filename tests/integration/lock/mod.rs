@@ -13,11 +13,11 @@ mod file;
 mod other_tools;
 #[cfg(target_os = "linux")] // The system's tables tell who waits.
 mod queue;
-#[cfg(target_os = "linux")] // The other lock tool is util-linux's.
+#[cfg(target_os = "linux")] // Locks are looked for in /proc.
 mod ranges;
 mod record;
 mod remote;
-#[cfg(target_os = "linux")] // strace is.
+#[cfg(target_os = "linux")] // strace is Linux's.
 mod reopening;
 #[cfg(target_os = "linux")] // It reads /proc/PID/status.
 mod signals_while_waiting;

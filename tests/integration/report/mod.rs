@@ -3,7 +3,7 @@
 #[cfg(target_os = "linux")] // Elsewhere holders are not named.
 mod conflict;
 pub mod exit_status;
-#[cfg(target_os = "linux")] // seccomp is.
+#[cfg(target_os = "linux")] // seccomp is Linux's.
 mod kernel_errors;
 pub mod log;
 mod log_open;

@@ -5,7 +5,7 @@
 pub mod dice;
 pub mod harness;
 
-#[cfg(target_os = "linux")] // Namespaces are.
+#[cfg(target_os = "linux")] // Namespaces are Linux's.
 pub mod cron_daemon;
 pub mod crontab;
 pub mod documents;
