@@ -15,6 +15,7 @@ mod lock_call;
 mod look;
 mod matrix;
 mod options;
+mod own;
 mod program;
 mod realm;
 mod report;
@@ -82,6 +83,9 @@ fn inside(folder: PathBuf, options: &Options) -> ExitCode {
                 report.scenario(&scenario, locker, found, &realm.folder);
             }
         }
+    }
+    if options.tests_itself() {
+        own::run(&realm, options, &mut report);
     }
     report.end(begun.elapsed())
 }

@@ -89,6 +89,13 @@ impl Options {
             && !self.skipped.iter().any(begins)
     }
 
+    /// Whether the checker is to be checked: in the gate, and by hand where that is asked for, since many of
+    /// its scenarios take hours without reduction.
+    pub fn tests_itself(&self) -> bool {
+        let by_name = self.prefixes.iter().any(|prefix| prefix.starts_with("own"));
+        by_name || !self.is_long && !self.is_markdown && self.peers.is_empty()
+    }
+
     pub fn wants_scenario(&self, scenario: &Scenario) -> bool {
         (self.is_long || self.is_markdown || scenario.is_quick()) && self.wants(&scenario.name)
     }

@@ -184,6 +184,18 @@ impl Report<'_> {
         }
     }
 
+    /// Of the checker itself.
+    pub fn own(&mut self, name: &str, result: Result<(), String>) {
+        self.count += 1;
+        match result {
+            Ok(()) => println!("{name}: ok"),
+            Err(why) => {
+                println!("{name}\n  WRONG: {why}\n");
+                self.wrong.push(name.to_owned());
+            }
+        }
+    }
+
     pub fn end(self, time: Duration) -> ExitCode {
         if self.options.is_markdown {
             println!("| meanwhile | {} |", self.titles.join(" | "));
