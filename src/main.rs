@@ -10,7 +10,7 @@
 //! steps and nothing else.
 //!
 //! The system calls of a run, on a lock file that has a record, and why each is there. The test
-//! `budget.rs` holds the list.
+//! `cost/budget.rs` holds the list.
 //!
 //! | call | where | why |
 //! |---|---|---|

@@ -99,7 +99,7 @@ fn any_word_comes_through_cron_and_sh() {
     });
 }
 
-/// What cron gives sh, or nothing where it would make a newline. See `tests/integration/install/words.rs`.
+/// What cron gives sh, or nothing where it would make a newline. See `tests/integration/cron/quoting.rs`.
 fn through_cron(text: &[u8], pairs_become_one: bool) -> Option<Vec<u8>> {
     let mut given = Vec::new();
     let mut escaped = false;
