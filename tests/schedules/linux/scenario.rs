@@ -32,6 +32,7 @@ pub struct Start {
 }
 
 /// The program that is looked at.
+#[derive(Clone)]
 pub struct Locker {
     pub words: Vec<String>,
     /// It is nonoverlap, and not another program that locks.
