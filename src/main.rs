@@ -17,17 +17,22 @@
 //! | open | lock/file | without O_CREAT: there is a lock file as a rule, and a link is not followed |
 //! | fcntl | lock/file | to a descriptor that scripts leave alone |
 //! | close | lock/file | the number that open gave |
-//! | flock | lock/acquire | decides who runs |
-//! | fstat | lock/acquire | which file is locked |
-//! | lstat | lock/acquire | which file the path names: the same? |
-//! | pread | lock/record | is it a record, which alone may be written over? |
+//! | flock | lock/take | decides who runs |
+//! | statx | lock/acquire | which file is locked |
+//! | stat | lock/mark | which folder its name is in |
+//! | memfd_create | lock/mark | a file for the mark, which nobody else has open |
+//! | fcntl | lock/mark | to a descriptor that scripts leave alone |
+//! | close | lock/mark | the number that memfd_create gave |
+//! | fcntl | lock/mark | announces the lock to every other run of this name |
+//! | open | lock/named | by the path, for writing: the lock's own descriptor never is |
+//! | statx | lock/named | the locked file still? and when was it made and changed? |
+//! | pread | lock/named | whose run was the last one? |
+//! | kill | lock/named | a run that lives may hold the name by another file: then it is looked for |
 //! | getrlimit | lock/record | a record that does not fit would bring SIGXFSZ |
-//! | open | lock/record | for writing, and for this moment only: the lock's own descriptor never is |
-//! | fstat | lock/record | still the locked file? |
 //! | getpid | lock/record | |
+//! | pread | lock/record | is it a record still, which alone may be written over? |
 //! | pwrite | lock/record | |
-//! | close | lock/record | the command gets one descriptor, not two |
-//! | kill | inspect/process | does the process of the last record still run, without its lock? |
+//! | close | lock/record | the command gets the lock and its mark, and no more |
 //! | execve | run/exec | |
 //!
 //! A page fault costs more than most of these calls. So two functions that a plain run does not reach,
@@ -58,7 +63,7 @@ use std::time::Instant;
 use lock::acquire;
 use lock::file::{Access, LockFile};
 use lock::held::{Attempt, Held};
-use lock::{record, remote};
+use lock::remote;
 use model::dialect::Dialect;
 use model::error::Error;
 use model::lock::{LockApi, LockOptions};
@@ -155,21 +160,23 @@ fn run_locked(run: &Run) -> Result<Outcome, Error> {
 
 /// From the lock to the command. Returns only an error.
 ///
-/// In this order, because each step spoils something for the one before it: the old record is read
-/// before ours replaces it; the warning about its process comes after our own PID is written, so that
-/// whoever looks meanwhile finds the new holder; and the guardian is started last, because it is the
-/// one step that can fail and must then leave nothing behind.
+/// What there is to say comes after our PID is written, so that whoever looks meanwhile finds the new
+/// holder; and the guardian is started last, because it is the one step that can fail and must then
+/// leave nothing behind.
 fn start(run: &Run, held: Held, stopwatch: Option<Instant>, context: ExecContext) -> Error {
     let target = held.file().target();
     let tell = |notice| run.reporting.tell(context.log.as_ref(), &notice);
-    if !held.helper_text().is_empty() {
-        tell(Notice::Helper(target, held.helper_text()));
+    let remarks = &held.remarks;
+    if !remarks.helper_text.is_empty() {
+        tell(Notice::Helper(target, &remarks.helper_text));
     }
-    let found = record::found(&held, &run.options);
-    if let Err(reason) = record::write(&held, &run.options, found.as_ref()) {
+    if let Some(reason) = remarks.unmarked {
+        tell(Notice::NoMark(target, reason));
+    }
+    if let Some(reason) = remarks.unrecorded {
         tell(Notice::NoRecord(target, reason));
     }
-    if let Some(record) = found.filter(inspect::has_let_go) {
+    if let Some(record) = remarks.previous.filter(inspect::has_let_go) {
         tell(Notice::LetGo(target, record.pid));
     }
     if let Err(error) = guardian::start(&held, run.keeper) {

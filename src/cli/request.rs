@@ -55,7 +55,7 @@ impl RawOptions {
             writes_record: is_ours
                 && is_file
                 && (mode, api) == (LockMode::Exclusive, LockApi::Flock),
-            checks_deleted: is_ours,
+            checks_name: is_ours,
         };
         let Some(command) = command else {
             return Ok(Request::Lock(lone_descriptor(target)?, options, reporting));

@@ -1,9 +1,7 @@
 //! A lock on a file of this machine, or on a descriptor.
 
-use std::ffi::{CStr, OsStr};
+use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
 use std::process;
 use std::time::SystemTime;
 
@@ -12,10 +10,12 @@ use rustix::io::Errno;
 use rustix::path::Arg;
 
 use super::process::what_became_of;
-use super::state::{Holder, Holders, LockReport, LockState, RecordedProcess};
+use super::state::{Displaced, Holder, Holders, LockReport, LockState, RecordedProcess};
+use crate::lock::elsewhere::absolute;
 use crate::lock::file::OPEN_FLAGS;
+use crate::lock::mark::{Name, Sighting};
 use crate::lock::record::{self, Record};
-use crate::sys::{self, FileLocks, Snapshot, State};
+use crate::sys::{self, FileLocks, Found, Snapshot, State};
 
 /// Looks at the lock of a descriptor of the caller's.
 pub fn descriptor(snapshot: &Snapshot, number: RawFd) -> LockReport {
@@ -26,29 +26,34 @@ pub fn descriptor(snapshot: &Snapshot, number: RawFd) -> LockReport {
     )
 }
 
-/// Looks at the lock on the file that a path names, or on a deleted one that it named.
+/// Looks at the lock on the file that a path names, or on another that somebody holds under that name.
 pub fn file(snapshot: &Snapshot, path: &CStr) -> LockReport {
-    match open_to_inspect(path) {
-        Ok(file) => {
-            let report = inspect(snapshot, file.as_fd(), writes_record(path));
-            match report.state {
-                Ok(LockState::Free | LockState::Unknown(_)) => {
-                    deleted(snapshot, sys::path_of(file.as_fd()), Some(file.as_fd()))
-                        .unwrap_or(report)
-                }
-                _ => report,
-            }
-        }
-        Err(Errno::NOENT) => {
-            let report = deleted(snapshot, absolute(path), None)
-                .unwrap_or(LockReport::of(Ok(LockState::Free)));
-            LockReport {
-                exists: Some(false),
-                ..report
-            }
-        }
+    let opened = open_to_inspect(path);
+    let report = match &opened {
+        Ok(file) => inspect(snapshot, file.as_fd(), record_at(path)),
+        Err(Errno::NOENT) => LockReport {
+            exists: Some(false),
+            ..LockReport::of(Ok(LockState::Free))
+        },
         Err(reason) => LockReport {
             exists: None,
+            ..LockReport::of(Err(*reason))
+        },
+    };
+    if matches!(report.state, Ok(LockState::Held(_))) {
+        return report;
+    }
+    let file = opened.as_ref().ok().map(AsFd::as_fd);
+    let elsewhere = marked(snapshot, path, file)
+        .and_then(|found| found.map_or_else(|| deleted(snapshot, path, file), |it| Ok(Some(it))));
+    match elsewhere {
+        Ok(None) => report,
+        Ok(Some(found)) => LockReport {
+            exists: report.exists,
+            ..found
+        },
+        Err(reason) => LockReport {
+            exists: report.exists,
             ..LockReport::of(Err(reason))
         },
     }
@@ -86,29 +91,91 @@ fn inspect(snapshot: &Snapshot, file: BorrowedFd<'_>, record: Option<Record>) ->
     }
 }
 
-/// The lock on a deleted file that had this path, if somebody has it.
+/// The lock of a run that holds this name by another file than the one that is there.
+fn marked(
+    snapshot: &Snapshot,
+    path: &CStr,
+    file: Option<BorrowedFd<'_>>,
+) -> Result<Option<LockReport>, Errno> {
+    let Some(name) = Name::of(path)? else {
+        return Ok(None);
+    };
+    let there = file.map(sys::state_of_descriptor).transpose()?;
+    // A mark on the file that is there, which is free, is of a run that is just ending or has let go.
+    let is_elsewhere = |mark: &Sighting| !there.as_ref().is_some_and(|there| mark.names(there.id));
+    let marks: Vec<_> = name.marks(snapshot.marks()?).filter(is_elsewhere).collect();
+    if marks.is_empty() {
+        return Ok(None);
+    }
+    let found = snapshot.locked(|file| marks.iter().any(|mark| mark.names(file)))?;
+    let unseen = Holders {
+        confirmed: Vec::new(),
+        takers: Vec::new(),
+        since: None,
+        waiters: None,
+    };
+    Ok(Some(held_at(snapshot, &found)?.unwrap_or(LockReport {
+        displaced: Some(Displaced::Unknown),
+        ..LockReport::of(Ok(LockState::Held(unseen)))
+    })))
+}
+
+/// The lock on a deleted file that had this path, if another program has it.
 fn deleted(
     snapshot: &Snapshot,
-    path: Option<PathBuf>,
+    path: &CStr,
     file: Option<BorrowedFd<'_>>,
-) -> Option<LockReport> {
-    let path = path?;
-    let folder = match file {
-        Some(_) => None,
-        None => Some(open_to_inspect(path.parent()?).ok()?),
+) -> Result<Option<LockReport>, Errno> {
+    // Of what is in no folder that is there, nobody can say that it was deleted.
+    let Some(path) = if_there(absolute(path))? else {
+        return Ok(None);
     };
-    let beside = file.or(folder.as_ref().map(AsFd::as_fd))?;
-    snapshot.deleted(&path, beside).find_map(|target| {
-        let file = open_to_inspect(target).ok()?;
+    let folder = match (file, path.parent()) {
+        (None, Some(folder)) => if_there(open_to_inspect(folder))?,
+        _ => None,
+    };
+    let Some(beside) = file.or(folder.as_ref().map(AsFd::as_fd)) else {
+        return Ok(None);
+    };
+    let found = snapshot.deleted(&path, beside)?;
+    held_at(snapshot, &found)
+}
+
+/// What was asked for; nothing where it is not there, or where we may not look. Any other error keeps
+/// the look from being complete.
+fn if_there<T>(result: Result<T, Errno>) -> Result<Option<T>, Errno> {
+    match result {
+        Ok(found) => Ok(Some(found)),
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::SRCH) => Ok(None),
+        Err(Errno::ACCESS | Errno::PERM) => Ok(None),
+        Err(reason) => Err(reason),
+    }
+}
+
+/// The lock on the first of these files that is held.
+fn held_at(snapshot: &Snapshot, found: &Found) -> Result<Option<LockReport>, Errno> {
+    for place in &found.places {
+        let Some(file) = if_there(open_to_inspect(place))? else {
+            continue;
+        };
         // Deleting a file does not change its content, so the record is still there.
-        let content = fs::open(target, OPEN_FLAGS | OFlags::RDONLY, Mode::empty()).ok();
+        let content = fs::open(place, OPEN_FLAGS | OFlags::RDONLY, Mode::empty()).ok();
         let report = inspect(snapshot, file.as_fd(), content.and_then(record::read));
-        let is_held = matches!(report.state, Ok(LockState::Held(_)));
-        is_held.then_some(LockReport {
-            deleted: true,
-            ..report
-        })
-    })
+        let displaced = match sys::state_of_descriptor(file.as_fd())?.links {
+            0 => Displaced::Deleted,
+            _ => Displaced::Renamed,
+        };
+        match report.state {
+            Ok(LockState::Free) => {}
+            _ => {
+                return Ok(Some(LockReport {
+                    displaced: Some(displaced),
+                    ..report
+                }));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// Opens a file to look at: its content is neither read nor written.
@@ -117,8 +184,8 @@ fn open_to_inspect(path: impl Arg) -> Result<OwnedFd, Errno> {
 }
 
 /// The record, looked at without opening anything that is not a regular file of its length.
-fn writes_record(path: &CStr) -> Option<Record> {
-    let state = fs::lstat(path).ok()?;
+fn record_at(path: &CStr) -> Option<Record> {
+    let state = sys::state_of_link(path).ok()?;
     if !record::could_hold_one(&state) {
         return None;
     }
@@ -126,16 +193,6 @@ fn writes_record(path: &CStr) -> Option<Record> {
     fs::open(path, flags, Mode::empty())
         .ok()
         .and_then(record::read)
-}
-
-/// The path that a file would have that is not there.
-fn absolute(path: &CStr) -> Option<PathBuf> {
-    let path = Path::new(OsStr::from_bytes(path.to_bytes()));
-    let folder = match path.parent()? {
-        parent if parent.as_os_str().is_empty() => Path::new("."),
-        parent => parent,
-    };
-    Some(folder.canonicalize().ok()?.join(path.file_name()?))
 }
 
 /// Who has a lock, of all that the system tells of the locks on its file.

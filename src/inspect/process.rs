@@ -3,9 +3,6 @@
 use std::process;
 use std::time::{Duration, SystemTime};
 
-use rustix::io::Errno;
-use rustix::process::{Pid, test_kill_process};
-
 use super::state::{Holder, RecordedProcess};
 use crate::lock::record::Record;
 use crate::sys;
@@ -21,7 +18,7 @@ pub fn what_became_of(record: &Record, holders: &[Holder]) -> RecordedProcess {
     }
     match sys::process(record.pid) {
         // It is hidden from us.
-        None if is_alive(record.pid) => RecordedProcess::Alive,
+        None if record.is_alive() => RecordedProcess::Alive,
         None if sys::knows_every_pid() => RecordedProcess::Gone,
         None => RecordedProcess::Unseen,
         Some(process) if process.has_ended => RecordedProcess::Gone,
@@ -42,21 +39,13 @@ fn was_there(started: SystemTime, record: &Record) -> bool {
         .is_none_or(|latest| started <= latest)
 }
 
-/// Whether the process of a record that was found under a free lock still runs, and so has perhaps
-/// let go of the lock: ssh and tcsh close every descriptor that they inherit.
+/// Whether the living process of a record that was found under a free lock is the one that wrote it,
+/// and so has perhaps let go of the lock: ssh and tcsh close every descriptor that they inherit.
 ///
 /// Ourselves and our ancestors are no news: a script may well run several commands in turn under
 /// the same lock.
 pub fn has_let_go(record: &Record) -> bool {
-    is_alive(record.pid)
-        && what_became_of(record, &[]) == RecordedProcess::Runs
-        && !is_self_or_ancestor(record.pid)
-}
-
-/// kill(2) with no signal: it succeeds, or may not, where there is such a process.
-fn is_alive(pid: u32) -> bool {
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    pid.is_some_and(|pid| test_kill_process(pid) != Err(Errno::SRCH))
+    what_became_of(record, &[]) == RecordedProcess::Runs && !is_self_or_ancestor(record.pid)
 }
 
 /// Whether this PID is ours or that of an ancestor.

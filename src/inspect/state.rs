@@ -86,14 +86,25 @@ pub enum RecordedProcess {
     Unseen,
 }
 
+/// What became of a locked file to which its path no longer leads.
+#[derive(Clone, Copy)]
+pub enum Displaced {
+    /// It was deleted.
+    Deleted,
+    /// It was renamed, or another file was put in its place.
+    Renamed,
+    /// One of these.
+    Unknown,
+}
+
 /// What is known of a lock file, or of a descriptor.
 pub struct LockReport {
     /// Whether anybody holds it.
     pub state: Result<LockState, Errno>,
     /// There is a file, if that is known.
     pub exists: Option<bool>,
-    /// The lock is on a file that had this path and was deleted.
-    pub deleted: bool,
+    /// What became of the locked file, where the path no longer leads to it.
+    pub displaced: Option<Displaced>,
     /// What the file says, and what became of the process that it names.
     pub record: Option<(Record, RecordedProcess)>,
 }
@@ -112,7 +123,7 @@ impl LockReport {
         LockReport {
             state,
             exists: Some(true),
-            deleted: false,
+            displaced: None,
             record: None,
         }
     }

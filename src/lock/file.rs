@@ -1,19 +1,15 @@
 //! From a path to an open [`LockFile`]. Locks nothing.
 
 use std::ffi::CStr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{self, Mode, OFlags, Stat};
+use rustix::fs::{self, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::model::error::Error;
 use crate::model::lock::{LockApi, LockMode, LockOptions};
 use crate::model::target::LockTarget;
-use crate::sys;
-
-/// Shell scripts close and reuse the descriptors 3 to 9 (`exec 3>log`), and they would drop the
-/// lock with them.
-pub const LOCK_FD_MIN: RawFd = 10;
+use crate::sys::{self, FileState};
 
 /// How many times to retry when the path keeps naming another file.
 pub const MOST_ATTEMPTS: usize = 100;
@@ -68,13 +64,13 @@ pub struct LockFile {
     access: Access,
     /// The last component of the path is a symbolic link.
     through_link: bool,
-    /// No path leads to it any more.
-    is_deleted: bool,
+    /// It is not the file that the path led to: somebody holds it under that name.
+    is_elsewhere: bool,
 }
 
 /// Whose descriptor it is.
 enum Descriptor {
-    /// Opened here, from 10 up.
+    /// Opened here, from 60 up, or else from 10 up.
     Ours(OwnedFd),
     /// The caller's, which is never closed here: it may be the one that messages go to.
     Callers(BorrowedFd<'static>),
@@ -100,7 +96,7 @@ impl LockFile {
                     target,
                     access,
                     through_link: false,
-                    is_deleted: false,
+                    is_elsewhere: false,
                 });
             }
             // It is no file, and `remote.rs` takes it.
@@ -109,7 +105,7 @@ impl LockFile {
         let (opened, through_link) = open_or_make(path, access)?;
         // If the caller closed 0, 1 or 2, open(2) has just returned that number: nothing may write a
         // message until the descriptor has moved.
-        let moved = sys::move_up(opened, LOCK_FD_MIN);
+        let moved = sys::move_up(opened);
         let moved = moved.map_err(|reason| Error::Descriptor(target, reason))?;
         let descriptor = Descriptor::Ours(moved);
         Ok(LockFile {
@@ -117,7 +113,7 @@ impl LockFile {
             target,
             access,
             through_link,
-            is_deleted: false,
+            is_elsewhere: false,
         })
     }
 
@@ -128,14 +124,14 @@ impl LockFile {
     ///
     /// [`Error::Descriptor`] where no descriptor from 10 up is free.
     pub fn connection(connection: OwnedFd, target: LockTarget) -> Result<LockFile, Error> {
-        let moved = sys::move_up(connection, LOCK_FD_MIN);
+        let moved = sys::move_up(connection);
         let moved = moved.map_err(|reason| Error::Descriptor(target, reason))?;
         Ok(LockFile {
             descriptor: Descriptor::Ours(moved),
             target,
             access: Access::Read,
             through_link: false,
-            is_deleted: false,
+            is_elsewhere: false,
         })
     }
 
@@ -156,49 +152,48 @@ impl LockFile {
     /// that cannot be written to (flock(2), "NFS details").
     pub fn wider(&self) -> Option<LockFile> {
         match (self.target, self.access) {
-            (LockTarget::File(_), Access::Read | Access::Write) if !self.is_deleted => {
+            (LockTarget::File(_), Access::Read | Access::Write) if !self.is_elsewhere => {
                 LockFile::open(self.target, Access::ReadWrite).ok()
             }
             _ => None,
         }
     }
 
-    /// The same lock file, deleted, that was opened by another way than its path.
+    /// The file that somebody holds under the same name, in place of this one. It was opened by another
+    /// way than its path, which no longer leads to it.
     ///
     /// # Errors
     ///
     /// [`Error::Descriptor`].
-    pub(super) fn deleted(&self, opened: OwnedFd) -> Result<LockFile, Error> {
-        let moved = sys::move_up(opened, LOCK_FD_MIN);
+    pub(super) fn elsewhere(&self, opened: OwnedFd) -> Result<LockFile, Error> {
+        let moved = sys::move_up(opened);
         let moved = moved.map_err(|reason| Error::Descriptor(self.target, reason))?;
         Ok(LockFile {
             descriptor: Descriptor::Ours(moved),
             target: self.target,
             access: self.access,
             through_link: self.through_link,
-            is_deleted: true,
+            is_elsewhere: true,
         })
     }
 
-    /// The state of the open file, if the path still names it. A descriptor of the caller's is what
-    /// it is, and so is a connection.
+    /// Its state.
     ///
     /// # Errors
     ///
     /// [`Error::Open`] if that cannot be told.
-    pub fn still_there(&self) -> Result<Option<Stat>, Error> {
-        let cannot_tell = |reason| Error::Open(self.target, reason);
-        let ours = fs::fstat(self).map_err(cannot_tell)?;
-        let there = match (self.target, self.through_link) {
-            (LockTarget::Descriptor(_) | LockTarget::Remote(_), _) => return Ok(Some(ours)),
-            (LockTarget::File(path), true) => fs::stat(path),
-            (LockTarget::File(path), false) => fs::lstat(path),
-        };
-        match there {
-            Ok(there) if same_file(&ours, &there) => Ok(Some(ours)),
-            Ok(_) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
-            Err(reason) => Err(cannot_tell(reason)),
-        }
+    pub fn state(&self) -> Result<FileState, Error> {
+        sys::state_of_descriptor(self.as_fd()).map_err(|reason| Error::Open(self.target, reason))
+    }
+
+    /// Whether it is not the file that its path led to when it was opened.
+    pub fn is_elsewhere(&self) -> bool {
+        self.is_elsewhere
+    }
+
+    /// Whether the last component of its path is a symbolic link.
+    pub fn is_through_link(&self) -> bool {
+        self.through_link
     }
 
     /// What it was opened from.
@@ -211,22 +206,15 @@ impl LockFile {
         self.access
     }
 
-    /// Opens the file once more by its path, for writing and for a moment, if the path leads to it
-    /// through no symbolic link at its end. What is there may have changed: look whether it is
-    /// [`same_file`].
+    /// Opens the file once more by its path, to read and write a record, if the path leads to it
+    /// through no symbolic link at its end. What is there may have changed: look at its state.
     ///
     /// # Errors
     ///
     /// As open(2).
-    pub fn open_to_write(&self) -> Option<Result<OwnedFd, Errno>> {
-        match (self.target, self.through_link) {
-            (LockTarget::File(path), false) => Some(fs::open(
-                path,
-                OFlags::WRONLY | OFlags::NOFOLLOW | OPEN_FLAGS,
-                Mode::empty(),
-            )),
-            _ => None,
-        }
+    pub fn open_to_write(&self, path: &CStr) -> Option<Result<OwnedFd, Errno>> {
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OPEN_FLAGS;
+        (!self.through_link).then(|| fs::open(path, flags, Mode::empty()))
     }
 }
 
@@ -237,11 +225,6 @@ impl AsFd for LockFile {
             Descriptor::Callers(callers) => *callers,
         }
     }
-}
-
-/// Whether both are the same file (stat(2): the device and the inode number together name a file).
-pub fn same_file(one: &Stat, other: &Stat) -> bool {
-    one.st_dev == other.st_dev && one.st_ino == other.st_ino
 }
 
 /// Opens what is at `path` without O_CREAT, and makes it only where there is nothing, so that
@@ -289,7 +272,7 @@ fn open_through_link(path: &'static CStr, flags: OFlags) -> Result<OwnedFd, Erro
 
 /// What O_NOFOLLOW says of a symbolic link: ELOOP by POSIX, EMLINK on FreeBSD, EFTYPE on NetBSD
 /// (their open(2)).
-fn refuses_link(reason: Errno) -> bool {
+pub(super) fn refuses_link(reason: Errno) -> bool {
     #[cfg(target_os = "netbsd")]
     if reason == Errno::FTYPE {
         return true;

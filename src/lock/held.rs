@@ -1,9 +1,12 @@
 //! What an attempt to take a lock comes to.
 
-use rustix::fs::{Stat, fstat};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
 
 use super::file::LockFile;
-use crate::model::error::Error;
+use super::mark::Mark;
+use super::record::Record;
 use crate::model::target::LockTarget;
 
 /// A lock that is ours: on the file that the path names, made by `acquire.rs`, or on a server, made by
@@ -11,36 +14,42 @@ use crate::model::target::LockTarget;
 pub struct Held {
     /// The locked file.
     file: LockFile,
-    /// Its state just after it was locked.
-    state: Stat,
-    /// What a server's helper said.
-    helper_text: Vec<u8>,
+    /// What announces it to others, where it can be announced.
+    mark: Option<OwnedFd>,
+    /// What there is to say of it.
+    pub remarks: Remarks,
+}
+
+/// What there is to say of a lock that was taken.
+#[derive(Default)]
+pub struct Remarks {
+    /// The previous run's record, where the process that it names lives: it should have held this very
+    /// lock.
+    pub previous: Option<Record>,
+    /// Why the name of the lock file is not marked, where it should be.
+    pub unmarked: Option<Errno>,
+    /// Why there is no record of this run in a file that is ours to write.
+    pub unrecorded: Option<Errno>,
+    /// What a server's helper said while it took the lock.
+    pub helper_text: Vec<u8>,
 }
 
 impl Held {
-    /// A lock that was taken on this file, whose state was then this.
-    pub(super) fn new(file: LockFile, state: Stat) -> Held {
-        let helper_text = Vec::new();
+    /// A lock that was taken on this file, announced by this mark.
+    pub(super) fn new(file: LockFile, mark: Option<Mark>, mut remarks: Remarks) -> Held {
+        let mark = match mark.map(|mark| mark.kept) {
+            Some(Err(reason)) => {
+                remarks.unmarked = Some(reason);
+                None
+            }
+            Some(Ok(kept)) => Some(kept),
+            None => None,
+        };
         Held {
             file,
-            state,
-            helper_text,
+            mark,
+            remarks,
         }
-    }
-
-    /// A lock that a server holds for this connection, by the word of the helper that made it, which
-    /// said this besides.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Lock`] where the connection cannot be looked at.
-    pub(super) fn by_connection(file: LockFile, helper_text: Vec<u8>) -> Result<Held, Error> {
-        let state = fstat(&file).map_err(|reason| Error::Lock(file.target(), reason))?;
-        Ok(Held {
-            file,
-            state,
-            helper_text,
-        })
     }
 
     /// The locked file.
@@ -48,14 +57,14 @@ impl Held {
         &self.file
     }
 
-    /// Its state (stat(2)) just after it was locked.
-    pub fn state(&self) -> &Stat {
-        &self.state
+    /// The descriptor of its mark.
+    pub fn mark(&self) -> Option<BorrowedFd<'_>> {
+        self.mark.as_ref().map(AsFd::as_fd)
     }
 
-    /// What a server's helper said while it took the lock.
-    pub fn helper_text(&self) -> &[u8] {
-        &self.helper_text
+    /// The descriptors that keep the lock: its own, and that of its mark.
+    pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        [self.file.as_fd()].into_iter().chain(self.mark())
     }
 }
 

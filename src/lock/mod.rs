@@ -1,9 +1,12 @@
 //! From a place to [`Held`](held::Held): the one decision who may run, and what goes with the lock.
 
 pub mod acquire;
-mod deleted;
+pub mod elsewhere;
 pub mod file;
 pub mod held;
 pub mod helper;
+pub mod mark;
+mod named;
 pub mod record;
 pub mod remote;
+mod take;

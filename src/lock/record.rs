@@ -5,22 +5,19 @@
 //! so a record replaces another in one pwrite(2), and no reader ever sees half of one. No
 //! system has longer PIDs: Linux up to 4194304 (proc(5), pid_max), macOS and FreeBSD up to 99999 (PID_MAX).
 
-use std::os::fd::AsFd;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::SystemTime;
 
-use rustix::fs::{self, FileType, Stat};
 use rustix::io::{Errno, pread, pwrite};
-use rustix::process::{Pid, Resource, getpid, getrlimit};
+use rustix::process::{Pid, Resource, getpid, getrlimit, test_kill_process};
 
-use super::file::same_file;
-use super::held::Held;
-use crate::model::lock::{LockApi, LockOptions};
-use crate::model::target::LockTarget;
+use crate::sys::{self, FileState};
 
 /// The length of a record in bytes.
 const LENGTH: usize = 11;
 
 /// A record that is in a file.
+#[derive(Clone, Copy)]
 pub struct Record {
     /// The PID that it names.
     pub pid: u32,
@@ -28,97 +25,84 @@ pub struct Record {
     pub time: SystemTime,
 }
 
+impl Record {
+    /// Whether there is a process with its PID: kill(2) with no signal succeeds, or may not.
+    pub fn is_alive(&self) -> bool {
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+        pid.is_some_and(|pid| test_kill_process(pid) != Err(Errno::SRCH))
+    }
+}
+
+/// What a lock file holds.
+pub enum Content {
+    /// Nothing: nothing can be read.
+    Empty,
+    /// Exactly one record.
+    Record(Record),
+    /// Something else, which is not ours to write over; or nobody looked.
+    Other,
+}
+
+impl Content {
+    /// Reads what an open file holds, whose state this is.
+    pub fn of(file: BorrowedFd<'_>, state: &FileState) -> Content {
+        let mut bytes = [0; LENGTH + 1];
+        if !state.is_regular || state.size > LENGTH as u64 {
+            return Content::Other;
+        }
+        match pread(file, &mut bytes, 0) {
+            Ok(0) => Content::Empty,
+            Ok(length) => match bytes.get(..length).and_then(decode) {
+                Some(pid) => Content::Record(Record {
+                    pid: pid.as_raw_nonzero().get().unsigned_abs(),
+                    time: state.modified.to_system_time(),
+                }),
+                None => Content::Other,
+            },
+            Err(_) => Content::Other,
+        }
+    }
+}
+
 /// The record in an open file, if it is a regular file that holds exactly one.
 pub fn read(file: impl AsFd) -> Option<Record> {
-    let state = fs::fstat(&file).ok()?;
-    if !could_hold_one(&state) {
-        return None;
+    let state = sys::state_of_descriptor(file.as_fd()).ok()?;
+    match Content::of(file.as_fd(), &state) {
+        Content::Record(record) => Some(record),
+        Content::Empty | Content::Other => None,
     }
-    content(file, &state)
 }
 
 /// Whether it is a regular file of a record's length.
-pub fn could_hold_one(state: &Stat) -> bool {
-    FileType::from_raw_mode(state.st_mode) == FileType::RegularFile
-        && state.st_size == LENGTH as i64
+pub fn could_hold_one(state: &FileState) -> bool {
+    state.is_regular && state.size == LENGTH as u64
 }
 
-/// The previous run's record, where a live process that it names should have held this very lock: a
-/// flock, on a path. A shared lock leaves no record of its own.
-pub fn found(held: &Held, options: &LockOptions) -> Option<Record> {
-    let state = held.state();
-    let is_told = options.checks_deleted && options.api == LockApi::Flock;
-    match held.file().target() {
-        LockTarget::File(_) if is_told && could_be_ours(state) && state.st_size != 0 => {
-            content(held.file(), state)
-        }
-        _ => None,
-    }
+/// Whether a record may be written into a file, by its looks: a regular file with one name that is
+/// empty or has a record's length.
+pub fn could_be_ours(state: &FileState) -> bool {
+    state.is_regular && state.links == 1 && (state.size == 0 || state.size == LENGTH as u64)
 }
 
-/// The record that these bytes are, with the file's modification time.
-fn content(file: impl AsFd, state: &Stat) -> Option<Record> {
-    let mut content = [0; LENGTH + 1];
-    let length = pread(file, &mut content, 0).ok()?;
-    let pid = content.get(..length).and_then(decode)?;
-    Some(Record {
-        pid: pid.as_raw_nonzero().get().unsigned_abs(),
-        time: modified(state),
-    })
-}
-
-/// When the file was last written.
-#[allow(clippy::unnecessary_cast, clippy::useless_conversion)] // The types differ between systems.
-fn modified(state: &Stat) -> SystemTime {
-    let seconds = u64::try_from(state.st_mtime as i64).unwrap_or(0);
-    let fraction = u32::try_from(state.st_mtime_nsec as i64).unwrap_or(0);
-    // Some file systems keep times that no clock can tell.
-    UNIX_EPOCH
-        .checked_add(Duration::new(seconds, fraction))
-        .unwrap_or(UNIX_EPOCH)
-}
-
-/// Writes our PID into the locked file, if the file is ours to write: a regular file with one name,
-/// reached through no symbolic link, that is empty or holds exactly one record. Anything else is
-/// left as it is, which is no error.
-///
-/// The lock's own descriptor is read-only (see `file.rs`), so the file is opened once more, for
-/// the moment of writing, and must then be the locked one.
-///
-/// `found` is the record that is there, as [`found`] gives it.
+/// Writes our PID into a file, open for reading and writing in this state, that is empty or holds
+/// exactly one record. Anything else is left as it is, which is no error: it is read once more for
+/// that, since somebody may have written into it meanwhile.
 ///
 /// # Errors
 ///
-/// The reason why a file that is ours to write cannot be written. The run goes on without a record.
-pub fn write(held: &Held, options: &LockOptions, found: Option<&Record>) -> Result<(), Errno> {
-    let is_ours = options.writes_record
-        && could_be_ours(held.state())
-        && (held.state().st_size == 0 || found.is_some());
-    if !is_ours {
-        return Ok(());
-    }
+/// The reason why the file cannot be written.
+pub fn write(writer: BorrowedFd<'_>, state: &FileState) -> Result<(), Errno> {
     if limit_forbids() {
         return Err(Errno::FBIG);
     }
-    let Some(opened) = held.file().open_to_write() else {
-        return Ok(());
-    };
-    let writable = opened?;
-    let state = fs::fstat(&writable)?;
-    if !same_file(&state, held.state()) || !could_be_ours(&state) {
+    let record = encode(getpid());
+    if matches!(Content::of(writer, state), Content::Other) {
         return Ok(());
     }
-    match pwrite(&writable, &encode(getpid()), 0)? {
+    match pwrite(writer, &record, 0)? {
         LENGTH => Ok(()),
         _ => Err(Errno::NOSPC),
     }
-}
-
-/// Whether it is a regular file with one name that is empty or has a record's length.
-fn could_be_ours(state: &Stat) -> bool {
-    FileType::from_raw_mode(state.st_mode) == FileType::RegularFile
-        && state.st_nlink == 1
-        && (state.st_size == 0 || state.st_size == LENGTH as i64)
 }
 
 /// RLIMIT_FSIZE would cut the record short and send SIGXFSZ, so it is asked before.

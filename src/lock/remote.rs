@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, getpeername, recv};
 
 use super::file::LockFile;
-use super::held::{Attempt, Busy, Held};
+use super::held::{Attempt, Busy, Held, Remarks};
 use super::helper::{self, NoHelper};
 use crate::model::error::{Error, Reason};
 use crate::model::lock::{LockMode, OnLost, Wait};
@@ -39,7 +39,13 @@ pub fn acquire(word: &'static CStr, run: &Run) -> Result<Attempt, Error> {
         (Some(0), (Some(connection), 0)) => {
             let file = LockFile::connection(connection, target)?;
             return match watch(&file, run.on_lost) {
-                Ok(()) => Held::by_connection(file, output.said).map(Attempt::Held),
+                Ok(()) => {
+                    let remarks = Remarks {
+                        helper_text: output.said,
+                        ..Remarks::default()
+                    };
+                    Ok(Attempt::Held(Held::new(file, None, remarks)))
+                }
                 Err(why) => Err(Error::Helper(target, UNAVAILABLE, why)),
             };
         }

@@ -27,6 +27,10 @@ pub enum Error {
     Lock(LockTarget, Errno),
     /// Each time the lock was taken, the path already named another file.
     Replaced(LockTarget),
+    /// The name of the lock file cannot be marked for others to see.
+    Mark(LockTarget, Errno),
+    /// It cannot be seen whether somebody else holds the name of the lock file.
+    Look(LockTarget, Errno),
     /// The timer that is to end a wait cannot be set up.
     Timer(LockTarget, Errno),
     /// No guardian could be posted.
@@ -89,6 +93,8 @@ impl Display for Error {
                     "cannot lock {target}: it is replaced by another file again and again"
                 )
             }
+            Error::Mark(target, reason) => cannot(out, "mark the name of", target, reason),
+            Error::Look(target, reason) => cannot(out, "look for other holders of", target, reason),
             Error::Timer(target, reason) => cannot(out, "set a timer to wait for", target, reason),
             Error::Guardian(target, reason) => {
                 cannot(out, "start the guardian process for", target, reason)

@@ -75,6 +75,7 @@ impl Error {
             Error::Open(_, reason) | Error::Lock(_, reason) if is_shortage(*reason) => 71,
             Error::Lock(..) | Error::Replaced(_) => 65,
             Error::Open(..) => 66,
+            Error::Mark(..) | Error::Look(..) => 71,
             Error::Descriptor(..)
             | Error::Timer(..)
             | Error::RedirectOutput(_)

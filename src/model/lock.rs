@@ -14,9 +14,9 @@ pub struct LockOptions {
     /// Whether the PID is written into the file: only under an exclusive flock on a path, so that
     /// no two ever write at once.
     pub writes_record: bool,
-    /// Whether a deleted lock file is looked for where the lock file is new, and a holder that let
-    /// go where it is not.
-    pub checks_deleted: bool,
+    /// Whether another holder of the name is looked for, whose file the name no longer leads to; and a
+    /// holder that let go.
+    pub checks_name: bool,
 }
 
 /// For one or for many.

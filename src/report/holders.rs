@@ -1,11 +1,13 @@
 //! Who holds a lock, in words.
 
+use std::borrow::Cow;
 use std::fmt::{self, Display};
 use std::time::SystemTime;
 
 use rustix::process::geteuid;
 
 use crate::inspect::state::{Holder, Holders};
+use crate::model::error::Reason;
 use crate::sys::WhyUnknown;
 use crate::text::escape::Escaped;
 use crate::text::time::{Elapsed, since};
@@ -117,8 +119,9 @@ impl Display for For {
 }
 
 /// Why it cannot be told who holds it, or whether anybody does.
-pub fn why_unknown(why: WhyUnknown) -> &'static str {
-    match why {
+pub fn why_unknown(why: WhyUnknown) -> Cow<'static, str> {
+    Cow::Borrowed(match why {
+        WhyUnknown::Failed(reason) => return Cow::Owned(Reason(reason).to_string()),
         WhyUnknown::OtherPidNamespace => "processes outside of this PID namespace cannot be seen",
         WhyUnknown::ProcHidden => "/proc hides processes",
         WhyUnknown::NoTable => "/proc/locks cannot be read",
@@ -128,5 +131,5 @@ pub fn why_unknown(why: WhyUnknown) -> &'static str {
         }
         WhyUnknown::LocksElsewhere => "the file system may have locks that only it knows of",
         WhyUnknown::NotTold => "the system does not tell of its locks",
-    }
+    })
 }

@@ -3,13 +3,13 @@
 
 use std::ffi::OsStr;
 use std::fmt::Display;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::{self, Errno};
 use rustix::stdio;
 
-use crate::lock::file::{LockFile, same_file};
+use crate::lock::file::LockFile;
 use crate::lock::held::Held;
 use crate::model::error::Error;
 use crate::sys;
@@ -46,8 +46,9 @@ impl Log {
     ///
     /// [`Error::Usage`].
     pub fn is_not(&self, lock_file: &LockFile) -> Result<(), Error> {
-        match (fs::fstat(&self.file), fs::fstat(lock_file)) {
-            (Ok(log), Ok(lock)) if same_file(&log, &lock) => Err(Error::Usage(format!(
+        let id = |file| sys::state_of_descriptor(file).map(|state| state.id);
+        match (id(self.file.as_fd()), id(lock_file.as_fd())) {
+            (Ok(log), Ok(lock)) if log == lock => Err(Error::Usage(format!(
                 "--log takes another file than the lock file {}",
                 lock_file.target()
             ))),

@@ -19,6 +19,8 @@ use crate::text::escape::Escaped;
 
 /// Something that happens on the way to the command.
 pub enum Notice<'a> {
+    /// The name of the lock file cannot be marked.
+    NoMark(LockTarget, Errno),
     /// The PID cannot be written into the lock file.
     NoRecord(LockTarget, Errno),
     /// The process that the record names still runs, although the lock was free.
@@ -82,7 +84,9 @@ fn lines_of_flock(notice: &Notice<'_>) -> String {
         )
     };
     match notice {
-        Notice::NoRecord(..) | Notice::LetGo(..) | Notice::Helper(..) => String::new(),
+        Notice::NoMark(..) | Notice::NoRecord(..) | Notice::LetGo(..) | Notice::Helper(..) => {
+            String::new()
+        }
         Notice::Locked(_, start) | Notice::Unlocked(_, start) => took(start),
         Notice::Starting(_, _, program, start) => {
             format!(
@@ -97,6 +101,13 @@ fn lines_of_flock(notice: &Notice<'_>) -> String {
 impl Display for Notice<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Notice::NoMark(target, reason) => {
+                write!(
+                    out,
+                    "cannot mark the name of {target}: {}; a deleted lock file will not be noticed",
+                    Reason(*reason)
+                )
+            }
             Notice::NoRecord(target, reason) => {
                 write!(
                     out,

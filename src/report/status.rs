@@ -11,7 +11,7 @@ use super::log_tail;
 use super::outcome::Answer;
 use super::status_json;
 use crate::inspect;
-use crate::inspect::state::{LockReport, LockState, RecordedProcess};
+use crate::inspect::state::{Displaced, LockReport, LockState, RecordedProcess};
 use crate::model::error::Reason;
 use crate::model::request::{Format, Status};
 use crate::model::target::{self, LockTarget};
@@ -85,8 +85,15 @@ impl Display for Line {
                     1 => out.write_str("; 1 waits")?,
                     count => write!(out, "; {count} wait")?,
                 }
-                if self.1.deleted {
-                    out.write_str("; its lock file was deleted")?;
+                match self.1.displaced {
+                    None => {}
+                    Some(Displaced::Deleted) => out.write_str("; its lock file was deleted")?,
+                    Some(Displaced::Renamed) => {
+                        out.write_str("; its lock file was renamed or replaced")?;
+                    }
+                    Some(Displaced::Unknown) => {
+                        out.write_str("; its lock file was deleted, renamed or replaced")?;
+                    }
                 }
                 match &self.1.record {
                     Some((_, RecordedProcess::Holds)) | None => Ok(()),

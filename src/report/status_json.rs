@@ -36,7 +36,7 @@ fn state(out: &mut String, target: LockTarget, report: &LockReport) -> fmt::Resu
         "{{\"path\":{},\"state\":\"{state}\"",
         Json(&path(target))
     )?;
-    let (exists, deleted) = (JsonOption(report.exists), report.deleted);
+    let (exists, deleted) = (JsonOption(report.exists), report.displaced.is_some());
     write!(out, ",\"exists\":{exists},\"deleted\":{deleted}")
 }
 

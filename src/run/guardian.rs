@@ -24,7 +24,9 @@ pub fn start(held: &Held, keeper: Keeper) -> Result<(), Error> {
         return Ok(());
     }
     let file = held.file();
-    let started =
-        fcntl_setfd(file, FdFlags::CLOEXEC).and_then(|()| sys::start_guardian(file.as_fd()));
+    let mut kept = held.descriptors();
+    let started = kept
+        .try_for_each(|kept| fcntl_setfd(kept, FdFlags::CLOEXEC))
+        .and_then(|()| sys::start_guardian(file.as_fd(), held.mark()));
     started.map_err(|reason| Error::Guardian(file.target(), reason))
 }

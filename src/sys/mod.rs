@@ -10,9 +10,11 @@
 //! | signal/ | mask_linux, mask_posix | `Set`, `change`, `set_of`, `all`, `contains` |
 //! | timer/ | posix_timer, interval | `Timer` with `arm` and `interrupted` |
 //! | ofd_lock/ | fcntl, none | `HAVE_RANGES`, `set` |
+//! | file_state/ | statx, other | `of_descriptor`, `of_path`, `of_link`, `is_kernels` |
+//! | mark/ | memfd, none | `HAVE_MARKS`, `announce` |
 //! | guardian/ | linux, kqueue | `start` |
 //! | lost/ | sigio, none | `TELLS_OF_LOSS`, `signal_at_end` |
-//! | observe/, locks | linux/snapshot, f_getlk | `INSPECT_FLAGS`, `path_of`, `Snapshot` with `take`, `of`, `deleted` |
+//! | observe/, locks | linux/snapshot, f_getlk | `INSPECT_FLAGS`, `Snapshot` with `take`, `of`, `marks`, `locked`, `deleted` |
 //! | observe/, processes | linux/process, macos, freebsd, none | `process`, `identity`, `command_line`, `knows_every_pid`; but for Linux, `has_open` |
 #![allow(unsafe_code)]
 
@@ -22,8 +24,10 @@ mod descriptor;
 mod entry;
 mod errno;
 mod exec;
+mod file_state;
 mod guardian;
 mod lost;
+mod mark;
 mod number;
 mod observe;
 mod ofd_lock;
@@ -43,12 +47,17 @@ pub use clock::local_time;
 pub use descriptor::{callers_descriptor, move_up};
 pub(crate) use entry::entry_point;
 pub use exec::{ExecArgs, environment_with};
+pub use file_state::{
+    FileId, FileState, is_kernels, of_descriptor as state_of_descriptor, of_link as state_of_link,
+    of_path as state_of_path,
+};
 pub use guardian::start_guardian;
 pub use lost::{TELLS_OF_LOSS, signal_at_end};
+pub use mark::{HAVE_MARKS, announce};
 pub use number::strtod;
 pub use observe::{
-    FileLocks, INSPECT_FLAGS, Snapshot, State, WhyUnknown, command_line, identity, knows_every_pid,
-    path_of, process,
+    FileLocks, Found, INSPECT_FLAGS, MarkedRange, Snapshot, State, WhyUnknown, command_line,
+    identity, knows_every_pid, process,
 };
 pub use ofd_lock::{HAVE_RANGES, RangeLock, try_range, wait_range};
 pub use search::{SHELL, find, search_and_execute};

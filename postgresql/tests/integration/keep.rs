@@ -83,12 +83,12 @@ fn keeps_the_lock(server: &Server, command: &[&str]) {
     eventually("its session has ended", || server.sessions() == 0);
 }
 
-/// From 10 up, where no script looks, and one only: more would be more to keep the lock.
+/// From 60 up, where no script looks, and one only: more would be more to keep the lock.
 #[test]
 fn the_command_has_one_descriptor_more() {
     let server = Server::start();
     let holder = Holder::start(nonoverlap([server.lock("job")]).args(HOLD)).settled();
-    assert_eq!(sockets(holder.pid()), [10]);
+    assert_eq!(sockets(holder.pid()), [60]);
 }
 
 #[test]

@@ -28,7 +28,7 @@ use crate::sys::signal::{Mask, consume, is_pending};
 /// # Errors
 ///
 /// Of pipe(2) and fork(2). The guardian answers those of kevent(2) and the rest.
-pub fn start(lock: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+pub fn start(lock: BorrowedFd<'_>, _mark: Option<BorrowedFd<'_>>) -> Result<OwnedFd, Errno> {
     let ward = getpid();
     let (reader, writer) = pipe()?;
     let writer = above_the_streams(writer)?;

@@ -5,9 +5,9 @@
 //! subreaper, which a forked process that lost its parent would be handed to.
 
 use std::ffi::CStr;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
-use libc::c_long;
+use libc::{c_long, c_uint};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -26,7 +26,7 @@ pub const GUARDIAN: &CStr = c"nonoverlap-lock";
 ///
 /// Of pidfd_open(2) (Linux 5.3), pipe(2), and clone(2). The guardian answers those of
 /// close_range(2) (Linux 5.9) and the rest.
-pub fn start(lock: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+pub fn start(lock: BorrowedFd<'_>, mark: Option<BorrowedFd<'_>>) -> Result<OwnedFd, Errno> {
     // Ours before there is a child, so that it cannot be of another process that came to our
     // number.
     let ward = above_the_streams(pidfd_open(getpid(), PidfdFlags::empty())?)?;
@@ -35,7 +35,7 @@ pub fn start(lock: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     // Nobody can end the guardian while it is not yet out of its caller's process group.
     let _mask = Mask::block_all();
     if clone()? == 0 {
-        match prepare(lock, &ward, &writer) {
+        match prepare(lock, mark, &ward, &writer) {
             Ok(()) => guard(),
             Err(reason) => fail(&writer, reason),
         }
@@ -45,14 +45,25 @@ pub fn start(lock: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
 
 /// Leaves the caller's session, directory and descriptors behind, and says that it is done. Where
 /// anything fails, `writer` is still there to tell it.
-fn prepare(lock: BorrowedFd<'_>, ward: &OwnedFd, writer: &OwnedFd) -> Result<(), Errno> {
+fn prepare(
+    lock: BorrowedFd<'_>,
+    mark: Option<BorrowedFd<'_>>,
+    ward: &OwnedFd,
+    writer: &OwnedFd,
+) -> Result<(), Errno> {
     leave_caller()?;
     set_name(GUARDIAN)?;
     set_streams(lock, ward, writer)?;
-    close_from(3)?;
+    match mark.and_then(|mark| c_uint::try_from(mark.as_raw_fd()).ok()) {
+        Some(mark) => {
+            close_range(3, mark - 1)?;
+            close_range(mark + 1, c_uint::MAX)?;
+        }
+        None => close_range(3, c_uint::MAX)?,
+    }
     say_ready()?;
     // From here on somebody relies on us, so nothing is an error any more.
-    let _ = close_from(2);
+    let _ = close_range(2, 2);
     Ok(())
 }
 
@@ -82,10 +93,10 @@ fn clone() -> Result<c_long, Errno> {
     }
 }
 
-/// Closes every descriptor from `first` up.
-fn close_from(first: libc::c_uint) -> Result<(), Errno> {
-    const NO_FLAGS: libc::c_uint = 0;
-    // SAFETY: nothing in this process uses a descriptor from `first` up after this.
-    let done = unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, NO_FLAGS) };
+/// Closes every descriptor from `first` to `last`.
+fn close_range(first: c_uint, last: c_uint) -> Result<(), Errno> {
+    const NO_FLAGS: c_uint = 0;
+    // SAFETY: nothing in this process uses one of these descriptors after this.
+    let done = unsafe { libc::syscall(libc::SYS_close_range, first, last, NO_FLAGS) };
     if done < 0 { Err(last_error()) } else { Ok(()) }
 }

@@ -1,10 +1,10 @@
 //! The process that holds a lock for as long as another process lives: its ward, which is this
 //! process, and later the command that it becomes.
 //!
-//! A platform's file offers `start(lock)`: it starts the guardian, and returns the end of a pipe
+//! A platform's file offers `start(lock, mark)`: it starts the guardian, and returns the end of a pipe
 //! from which [`start_guardian`] reads the guardian's answer. The guardian then has three
 //! descriptors, set by [`set_streams`]: the lock on 0, what tells of the ward's end on 1, and the
-//! pipe on 2. It answers by [`say_ready`] or by [`fail`], and ends by [`exit_now`].
+//! pipe on 2; and the mark where it was. It answers by [`say_ready`] or by [`fail`], and ends by [`exit_now`].
 
 #[cfg(target_os = "linux")]
 mod linux;
@@ -26,7 +26,7 @@ use rustix::stdio;
 #[cfg(target_os = "linux")]
 pub use platform::GUARDIAN;
 
-/// Starts a guardian: a process that has this lock's descriptor and none but that, and ends when
+/// Starts a guardian: a process that has this lock's descriptor and its mark's, and ends when
 /// the kernel says that our process, whatever it has become by then, has ended. Returns when the
 /// guardian watches.
 ///
@@ -37,8 +37,8 @@ pub use platform::GUARDIAN;
 ///
 /// Of the calls by which it is made and prepared; no guardian is left then. ECHILD where it ended
 /// without an answer.
-pub fn start_guardian(lock: BorrowedFd<'_>) -> Result<(), Errno> {
-    let reader = platform::start(lock)?;
+pub fn start_guardian(lock: BorrowedFd<'_>, mark: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
+    let reader = platform::start(lock, mark)?;
     let mut answer = [0; WORD];
     match io::retry_on_intr(|| io::read(&reader, &mut answer))? {
         WORD if answer == READY => Ok(()),

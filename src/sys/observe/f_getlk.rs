@@ -8,13 +8,15 @@
 
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 
 use super::processes::has_open;
-use super::{FileLocks, State, WhyUnknown};
+use super::{FileLocks, Found, MarkedRange, State, WhyUnknown};
 use crate::sys::errno::check;
+use crate::sys::file_state::FileId;
 
 /// A file has to be opened for reading to be looked at.
 pub const INSPECT_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
@@ -47,9 +49,19 @@ impl Snapshot {
         }
     }
 
+    /// There are none.
+    pub fn marks(&self) -> Result<&[MarkedRange], Errno> {
+        Ok(&[])
+    }
+
+    /// What others have open is not looked for.
+    pub fn locked(&self, _: impl Fn(FileId) -> bool) -> Result<Found, Errno> {
+        Ok(Found::default())
+    }
+
     /// Deleted files are not seen.
-    pub fn deleted(&self, _: &Path, _: BorrowedFd<'_>) -> impl Iterator<Item = &Path> {
-        std::iter::empty()
+    pub fn deleted(&self, _: &Path, _: BorrowedFd<'_>) -> Result<Found, Errno> {
+        Ok(Found::default())
     }
 }
 
@@ -64,9 +76,4 @@ fn first_lock(file: BorrowedFd<'_>) -> Option<libc::flock> {
     check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETLK, place) }).ok()?;
     // SAFETY: zeroed at first, and integers throughout.
     Some(unsafe { range.assume_init() })
-}
-
-/// Unknown.
-pub fn path_of(_: BorrowedFd<'_>) -> Option<PathBuf> {
-    None
 }

@@ -3,7 +3,7 @@
 //!
 //! A platform is two choices:
 //!
-//! - `locks` offers `INSPECT_FLAGS`, `path_of`, and `Snapshot` with `take`, `of` and `deleted`:
+//! - `locks` offers `INSPECT_FLAGS`, and `Snapshot` with `take`, `of`, `marks`, `locked` and `deleted`:
 //!   Linux's /proc, or F_GETLK elsewhere.
 //! - `processes` offers `process`, `identity`, `command_line` and `knows_every_pid`, and, where
 //!   locks are asked for by F_GETLK, `has_open(pid, file) -> bool`: whether a process certainly has
@@ -42,6 +42,9 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+use super::file_state::FileId;
 
 /// Flags of open(2) for a file that is to be looked at and nothing else. A FIFO does not wait, and
 /// a terminal does not become ours.
@@ -62,11 +65,57 @@ impl Snapshot {
         self.0.of(file, writer)
     }
 
+    /// The marks that everybody sees, wherever their files are: none where the system has none.
+    ///
+    /// # Errors
+    ///
+    /// What keeps the list from being read, other than that there is none or that it is not allowed.
+    pub fn marks(&self) -> Result<&[MarkedRange], Errno> {
+        self.0.marks()
+    }
+
+    /// Where files with a flock can be opened that are wanted: none where the system does not tell.
+    ///
+    /// # Errors
+    ///
+    /// What kept the look from being complete, other than that it is not allowed.
+    pub fn locked(&self, is_wanted: impl Fn(FileId) -> bool) -> Result<Found, Errno> {
+        self.0.locked(is_wanted)
+    }
+
     /// Where locked files can be opened that had this path, on the mount of the open file `beside`,
     /// and were deleted: none where the system does not tell.
-    pub fn deleted(&self, path: &Path, beside: BorrowedFd<'_>) -> impl Iterator<Item = &Path> {
+    ///
+    /// # Errors
+    ///
+    /// As [`Snapshot::locked`].
+    pub fn deleted(&self, path: &Path, beside: BorrowedFd<'_>) -> Result<Found, Errno> {
         self.0.deleted(path, beside)
     }
+}
+
+/// A mark: a range of bytes that is locked for reading where no file has a byte (`lock/mark.rs`).
+#[derive(Clone, Copy)]
+pub struct MarkedRange {
+    /// Its first byte.
+    pub start: i64,
+    /// How many bytes.
+    pub length: i64,
+}
+
+impl MarkedRange {
+    /// Ranges from here on are marks: no file is so long, and a program locks such bytes only by locking
+    /// a whole file.
+    pub const FIRST: i64 = 1 << 62;
+}
+
+/// Locked files that were found open in other processes.
+#[derive(Default)]
+pub struct Found {
+    /// Where they can be opened.
+    pub places: Vec<PathBuf>,
+    /// Others were found and gone at the next look, perhaps handed on.
+    pub has_vanished: bool,
 }
 
 /// What is known of the locks on one file.
@@ -113,11 +162,8 @@ pub enum WhyUnknown {
     LocksElsewhere,
     /// The system does not tell: F_GETLK failed.
     NotTold,
-}
-
-/// The path of an open file, without symbolic links; nothing where the system does not tell.
-pub fn path_of(file: BorrowedFd<'_>) -> Option<PathBuf> {
-    locks::path_of(file)
+    /// A look could not be completed.
+    Failed(Errno),
 }
 
 /// A process, as far as anybody may know it. Where a system does not tell, nothing is said.

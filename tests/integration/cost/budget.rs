@@ -8,25 +8,30 @@
 use std::fs;
 use std::process::Command;
 
-use crate::support::harness::{HOLD, Holder, NONOVERLAP, Run, Scene, has_tool, record_of};
+use crate::support::harness::{HOLD, Holder, NONOVERLAP, Run, Scene, has_tool};
 
-/// From the first look at the lock file to the command: a lock file that has a record of a run that
-/// ended, and a command with a slash.
-const STRAIGHT_PATH: [&str; 15] = [
+/// From the first look at the lock file to the command: a lock file that is settled, by the record of a
+/// run that ended, and a command with a slash.
+const STRAIGHT_PATH: [&str; 20] = [
     "open",
     "fcntl",
     "close",
     "flock",
-    "fstat",
-    "lstat",
-    "pread",
-    "getrlimit",
+    "statx",
+    "stat",
+    "memfd_create",
+    "fcntl",
+    "close",
+    "fcntl",
     "open",
-    "fstat",
+    "statx",
+    "pread",
+    "kill",
+    "getrlimit",
     "getpid",
+    "pread",
     "pwrite",
     "close",
-    "kill",
     "execve",
 ];
 
@@ -41,7 +46,7 @@ const REFUSAL: [&str; 6] = ["open", "fcntl", "close", "flock", "close", "ioctl"]
 #[test]
 fn a_run_makes_just_the_system_calls_that_have_a_reason() {
     let scene = Scene::new();
-    scene.file("lock", record_of(NOBODY));
+    scene.settled_lock();
     let Some(calls) = calls(&scene, &["/bin/true"]) else {
         return;
     };
@@ -68,7 +73,7 @@ fn a_refusal_that_nobody_hears_looks_for_nobody() {
 #[test]
 fn a_run_writes_the_record_and_nothing_else() {
     let scene = Scene::new();
-    scene.file("lock", record_of(NOBODY));
+    scene.settled_lock();
     let Some(trace) = trace(&scene, &["/bin/true"]) else {
         return;
     };
@@ -110,8 +115,8 @@ fn may_write(line: &str) -> bool {
 #[test]
 fn a_hundred_thousand_arguments_take_no_more_memory_than_ten() {
     let scene = Scene::new();
+    scene.settled_lock();
     let of = |count: usize| {
-        scene.file("lock", record_of(NOBODY));
         let mut command = vec!["/bin/true"];
         command.resize(1 + count, "x");
         let trace = trace(&scene, &command)?;
@@ -143,9 +148,6 @@ fn the_program_is_small() {
     assert!(size <= LARGEST, "{size} bytes");
 }
 
-/// A PID beyond the largest that Linux gives.
-const NOBODY: u32 = 2_000_000_000;
-
 /// The names of the calls after the execve of nonoverlap, up to the execve of the command or the
 /// exit, in one spelling for all processors.
 pub fn calls(scene: &Scene, command: &[&str]) -> Option<Vec<String>> {
@@ -153,7 +155,8 @@ pub fn calls(scene: &Scene, command: &[&str]) -> Option<Vec<String>> {
         let name = match line.split('(').next().unwrap() {
             "openat" => "open",
             "newfstatat" if line.contains("AT_SYMLINK_NOFOLLOW") => "lstat",
-            "newfstatat" => "fstat",
+            "newfstatat" if line.contains("AT_EMPTY_PATH") => "fstat",
+            "newfstatat" => "stat",
             "pread64" => "pread",
             "pwrite64" => "pwrite",
             "prlimit64" if line.contains("RLIMIT_FSIZE") => "getrlimit",

@@ -14,7 +14,7 @@ use std::process::Command;
 use crate::support::documents::{
     CHANGELOG, CONTRIBUTING, DESIGN, Help, MAN, README, ROOT, between, bullets, codes, first_cells,
     first_screen_line, items, links, man_page, man_section, mandoc, names_in, plain,
-    readme_section, section,
+    readme_section,
 };
 use crate::support::harness::{
     Holder, NONOVERLAP, Run, Scene, has_tool, nonoverlap, quoted, record_of,
@@ -353,12 +353,12 @@ fn each_option_status_variable_file_and_caveat_of_the_man_page_names_its_tests()
 #[test]
 fn the_system_calls_in_the_design_are_those_that_a_run_makes() {
     let scene = Scene::new();
-    scene.file("lock", record_of(2_000_000_000));
+    scene.settled_lock();
     let Some(mut made) = crate::cost::budget::calls(&scene, &["/bin/true"]) else {
         return;
     };
     assert_eq!(made.pop().as_deref(), Some("execve"));
-    let listed = first_cells(section(DESIGN, "System calls"));
+    let listed = first_cells(crate::support::documents::section(DESIGN, "System calls"));
     // What the C library does before `main` is listed for musl.
     let start = |calls: &[String]| calls.iter().position(|call| call == "open").unwrap();
     assert_eq!(listed[start(&listed)..], made[start(&made)..]);
@@ -366,7 +366,10 @@ fn the_system_calls_in_the_design_are_those_that_a_run_makes() {
         assert_eq!(listed, made);
     }
     let count = format!("there are {} system calls", listed.len());
-    for section in [section(DESIGN, "System calls"), readme_section("Cost")] {
+    for section in [
+        crate::support::documents::section(DESIGN, "System calls"),
+        readme_section("Cost"),
+    ] {
         assert!(section.contains(&count), "{count}");
     }
 }

@@ -5,7 +5,6 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::process::Command;
 
 use crate::support::harness::{
     HOLD, Holder, NONOVERLAP, Run, Scene, eventually, has_tool, is_root, left_out, locks_on,
@@ -13,7 +12,7 @@ use crate::support::harness::{
 };
 use crate::support::status_answer::{
     AS_NOBODY, Answer, Asker, CANNOT_TELL, FREE, HELD, Realm, binary_for_all, child_of, inner_pid,
-    list, realm_of_processes, record,
+    list, realm_of_processes, realm_with, record,
 };
 
 /// A holder whose taker is dead: in a PID namespace, only its descriptors tell of it.
@@ -347,32 +346,4 @@ fn assert_table_differs_from_stat(path: &Path) {
         !lines.iter().any(|line| line.contains(&device)),
         "{device} in {lines:?}"
     );
-}
-
-/// Mounts of its own with this file system, if the kernel has it and the tool is there.
-fn realm_with(
-    file_system: &str,
-    tool: &str,
-    package: &str,
-    script: &str,
-) -> Option<(Scene, Realm)> {
-    let known = fs::read_to_string("/proc/filesystems").unwrap();
-    let is_known = known
-        .lines()
-        .any(|line| line.ends_with(&format!("\t{file_system}")));
-    let finds_tool = Command::new("sh")
-        .args(["-c", &format!("command -v {tool}")])
-        .run();
-    let why = match (is_root(), is_known, finds_tool.status.success()) {
-        (false, _, _) => "needs root to mount it".to_owned(),
-        (_, false, _) => "the kernel has none".to_owned(),
-        (_, _, false) => format!("{tool} of package {package} is missing"),
-        (true, true, true) => {
-            let scene = Scene::new();
-            let realm = Realm::of_mounts(&scene, script);
-            return Some((scene, realm));
-        }
-    };
-    left_out(&format!("locks on {file_system}"), &why);
-    None
 }

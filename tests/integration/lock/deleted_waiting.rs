@@ -122,7 +122,7 @@ impl Drop for Started {
 
 /// Where a lock file can still be looked at that was deleted.
 fn locked_by(holder: &Holder) -> PathBuf {
-    format!("/proc/{}/fd/10", holder.pid()).into()
+    format!("/proc/{}/fd/60", holder.pid()).into()
 }
 
 /// Whether a child of ours has ended, for which nobody has waited yet.

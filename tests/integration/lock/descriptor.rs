@@ -11,7 +11,7 @@ use crate::support::seccomp::{Answer, run_gated};
 
 /// For any shell: `list` becomes the numbers of its open descriptors. Builtins do it, which open none.
 const LIST: &str = "fd=0; list=
-while [ $fd -lt 64 ]; do
+while [ $fd -lt 100 ]; do
     [ -e /proc/$$/fd/$fd ] && list=\"$list $fd\"
     fd=$((fd + 1))
 done";
@@ -22,15 +22,35 @@ const BARE: &str = "for fd in /proc/$$/fd/*; do
 done";
 
 #[test]
-fn the_command_gets_the_lowest_free_descriptor_from_10_up_and_no_other() {
+fn the_command_gets_the_two_lowest_free_descriptors_from_60_up_and_no_other() {
     let table = [
-        ("", 10),
-        ("exec 10</dev/null", 11),
-        ("exec 10</dev/null 11</dev/null 13</dev/null", 12),
-        ("exec 3</dev/null 5</dev/null", 10),
-        ("exec 3</dev/null 4<&3 5<&3 6<&3 7<&3 8<&3 9<&3", 10),
+        ("", [60, 61]),
+        ("exec 60</dev/null", [61, 62]),
+        ("exec 60</dev/null 62</dev/null", [61, 63]),
+        ("exec 60</dev/null 61</dev/null 63</dev/null", [62, 64]),
+        ("exec 3</dev/null 5</dev/null 10</dev/null", [60, 61]),
+        ("exec 3</dev/null 4<&3 5<&3 6<&3 7<&3 8<&3 9<&3", [60, 61]),
     ];
-    for (prelude, lock) in table {
+    inherits(&table);
+}
+
+#[test]
+fn where_there_is_no_descriptor_from_60_up_it_is_the_lowest_free_one_from_10_up() {
+    inherits(&[
+        // The lock comes first.
+        ("ulimit -n 61", [10, 60]),
+        ("ulimit -n 60", [10, 11]),
+        ("ulimit -n 20; exec 10</dev/null 12</dev/null", [11, 13]),
+        ("exec 60</dev/null; ulimit -n 61", [10, 11]),
+        ("ulimit -n 12", [10, 11]),
+    ]);
+}
+
+/// After each of these lines of bash the command inherits these two descriptors, and otherwise what it
+/// would inherit without nonoverlap.
+#[track_caller]
+fn inherits(table: &[(&str, [u32; 2])]) {
+    for (prelude, ours) in table {
         let scene = Scene::new();
         let list = |under: &str| {
             let line = format!("{prelude}\nexec {under} bash -c \"$0; echo \\$list\"");
@@ -44,7 +64,7 @@ fn the_command_gets_the_lowest_free_descriptor_from_10_up_and_no_other() {
         };
         let mut without = list("");
         let with = list(&format!("{NONOVERLAP} {}", quoted(&scene.lock())));
-        without.push(lock);
+        without.extend(ours);
         without.sort_unstable();
         assert_eq!(with, without, "after {prelude:?}");
     }
@@ -57,7 +77,7 @@ fn runs_within_runs_have_a_descriptor_each_and_the_locks_are_on_them() {
         .arg(NONOVERLAP)
         .current_dir(scene.path(""))
         .run()
-        .expect(0, "10\n11\n", "");
+        .expect(0, "60\n61\n62\n63\n", "");
 }
 
 #[test]
@@ -105,7 +125,7 @@ fn closed_standard_streams_stay_closed_and_are_not_the_lock_file() {
         let (pid, list) = seen.split_once(' ').unwrap();
         let expected: Vec<u32> = (0..3)
             .filter(|fd| closed & 1 << fd == 0)
-            .chain([10])
+            .chain([60, 61])
             .collect();
         assert_eq!(numbers(list), expected, "{ended:?}");
         let content = fs::read_to_string(scene.lock()).unwrap();
@@ -201,7 +221,14 @@ fn where_there_is_no_descriptor_from_10_up_it_is_71_and_nothing_runs() {
     assert!(!lock.exists());
     run_under(10).expect(71, "", &no_place);
     assert_eq!(fs::read_to_string(&lock).unwrap(), "");
-    for limit in [11, 12] {
+    // There is room for the lock, and none for the mark.
+    let no_mark = format!(
+        "nonoverlap: cannot mark the name of {}: {too_many}\n",
+        lock.display()
+    );
+    run_under(11).expect(71, "", &no_mark);
+    assert_eq!(fs::read_to_string(&lock).unwrap(), "");
+    for limit in [12, 13] {
         let ended = run_under(limit);
         assert_eq!(
             (ended.code(), ended.stderr()),

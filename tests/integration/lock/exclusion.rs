@@ -207,7 +207,7 @@ mod linux {
             command.args([
                 "sh",
                 "-c",
-                "cat /proc/$$/fdinfo/* 2>/dev/null | grep ^lock:",
+                "cat /proc/$$/fdinfo/* 2>/dev/null | grep ^lock:.*FLOCK",
             ]);
             let (ended, calls) = run_gated(&mut command, libc::SYS_flock, |call| {
                 if call.number == 1 {

@@ -279,7 +279,7 @@ mod linux {
         type Change = fn(&Path);
         let table: [(&str, Change); 5] = [
             ("another file", |lock| {
-                fs::write(lock.with_extension("new"), record_of(2_000_000_000)).unwrap();
+                fs::write(lock.with_extension("new"), "data").unwrap();
                 fs::rename(lock.with_extension("new"), lock).unwrap();
             }),
             ("a link", |lock| {
@@ -300,29 +300,101 @@ mod linux {
         for (what, change) in table {
             let scene = Scene::new();
             let lock = scene.file("lock", record_of(2_000_000_000));
-            let files = || {
-                let entries = fs::read_dir(scene.path("")).unwrap();
-                let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
-                paths.sort();
-                paths
-                    .iter()
-                    .map(|path| Snapshot::of(path))
-                    .collect::<Vec<_>>()
-            };
             let mut changed = None;
             let mut command = nonoverlap([&lock]);
             command.args(["echo", "ran"]);
-            // When it asks for the file size limit, it has seen a record that is its to replace.
-            let (ended, _) = run_gated(&mut command, libc::SYS_prlimit64, |call| {
-                if call.arguments[1] == libc::RLIMIT_FSIZE as u64 && changed.is_none() {
+            // It has locked the file, and not yet seen whether the path leads to it still.
+            let (ended, _) = run_gated(&mut command, libc::SYS_memfd_create, |_| {
+                if changed.is_none() {
                     change(&lock);
-                    changed = Some(files());
+                    changed = Some(files_in(&scene));
                 }
                 Answer::Pass
             });
             ended.expect(0, "ran\n", "");
-            assert_eq!(Some(files()), changed, "{what}");
+            assert_eq!(Some(files_in(&scene)), changed, "{what}");
+
+            // It has seen a record that is its to replace, and asks for the file size limit.
+            let scene = Scene::new();
+            let lock = scene.file("lock", record_of(2_000_000_000));
+            let mut others = None;
+            let mut command = nonoverlap([&lock]);
+            command.args(["echo", "ran"]);
+            let is_other = |file: &Snapshot| !file.starts_with("2000000000\\n");
+            let (ended, _) = run_gated(&mut command, libc::SYS_prlimit64, |call| {
+                if call.arguments[1] == libc::RLIMIT_FSIZE as u64 && others.is_none() {
+                    change(&lock);
+                    let mut files = files_in(&scene);
+                    files.retain(is_other);
+                    others = Some(files);
+                }
+                Answer::Pass
+            });
+            ended.expect(0, "ran\n", "");
+            // The record goes into the locked file, wherever that is, and nothing else is changed.
+            let after = files_in(&scene);
+            for other in others.expect("the limit was asked for") {
+                assert!(after.contains(&other), "{what}: {other:?} of {after:?}");
+            }
         }
+    }
+
+    #[test]
+    fn what_takes_the_place_of_the_locked_file_and_is_a_lock_file_gets_the_record() {
+        for content in ["", "2000000000\n"] {
+            let scene = Scene::new();
+            let lock = scene.file("lock", record_of(2_000_000_000));
+            let mut command = nonoverlap([&lock]);
+            command.args(["sh", "-c", "cat \"$0\""]).arg(&lock);
+            let (ended, calls) = run_gated(&mut command, libc::SYS_memfd_create, |call| {
+                if call.number == 1 {
+                    fs::rename(&lock, scene.path("old")).unwrap();
+                    fs::write(&lock, content).unwrap();
+                }
+                Answer::Pass
+            });
+            assert_eq!((ended.code(), calls), (Some(0), 2), "{ended:?}");
+            assert_eq!(fs::read_to_string(&lock).unwrap(), ended.stdout());
+            assert_ne!(ended.stdout(), record_of(2_000_000_000));
+            let old = fs::read_to_string(scene.path("old")).unwrap();
+            assert_eq!(old, record_of(2_000_000_000));
+        }
+    }
+
+    #[test]
+    fn what_somebody_writes_between_the_lock_and_the_record_stays() {
+        for before in ["", "2000000000\n"] {
+            for written in ["4242\n", "a few words more", "      4242 ", "x"] {
+                for gate in [libc::SYS_prlimit64, libc::SYS_getpid] {
+                    let scene = Scene::new();
+                    let lock = scene.file("lock", before);
+                    let mut was_written = false;
+                    let mut command = nonoverlap([&lock]);
+                    command.args(["echo", "ran"]);
+                    let (ended, _) = run_gated(&mut command, gate, |call| {
+                        let is_it = gate == libc::SYS_getpid
+                            || call.arguments[1] == libc::RLIMIT_FSIZE as u64;
+                        if is_it && !was_written {
+                            fs::write(&lock, written).unwrap();
+                            was_written = true;
+                        }
+                        Answer::Pass
+                    });
+                    ended.expect(0, "ran\n", "");
+                    assert!(was_written, "{ended:?}");
+                    let after = fs::read_to_string(&lock).unwrap();
+                    assert_eq!(after, written, "{before:?}: {ended:?}");
+                }
+            }
+        }
+    }
+
+    /// What is in the scene's folder, in the order of the names.
+    fn files_in(scene: &Scene) -> Vec<Snapshot> {
+        let entries = fs::read_dir(scene.path("")).unwrap();
+        let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        paths.iter().map(|path| Snapshot::of(path)).collect()
     }
 
     #[test]

@@ -92,17 +92,15 @@ fn a_waiter_whose_lock_file_was_replaced_begins_again() {
     let waiter = waiter(&scene, &["-w", "1000"]);
     // As `rm` or `mv` would do it while a run holds the lock.
     fs::rename(scene.lock(), scene.path("old")).unwrap();
-    let second = Holder::of([scene.lock()]);
+    // Under this name nobody looks for the holder of another file.
+    let second = Holder::start(Command::new(scene.flock()).arg(scene.lock()).args(HOLD));
     let first_pid = first.pid();
     assert!(first.end().success());
     eventually("waits for the new one", || {
         waits_for_lock(waiter.pid(), &scene.lock())
     });
-    let (second_pid, waiter_pid) = (second.pid(), waiter.pid());
-    assert_eq!(
-        fs::read_to_string(scene.lock()).unwrap(),
-        record_of(second_pid)
-    );
+    let waiter_pid = waiter.pid();
+    assert_eq!(fs::read_to_string(scene.lock()).unwrap(), "");
     assert!(second.end().success());
     waiter.ended().expect(0, "ran\n", "");
     assert_eq!(
@@ -136,7 +134,7 @@ fn the_deadline_stays_when_a_waiter_begins_again() {
     let waiter = waiter(&scene, &["-w", "2"]);
     thread::sleep(time / 2);
     fs::rename(scene.lock(), scene.path("old")).unwrap();
-    let _second = Holder::of([scene.lock()]);
+    let _second = Holder::start(Command::new(scene.flock()).arg(scene.lock()).args(HOLD));
     // One that counted anew would end later than this one.
     let mut later = self::waiter(&scene, &["-w", "2"]);
     assert!(first.end().success());

@@ -142,7 +142,7 @@ fn the_command_finds_a_fifo_in_blocking_mode_and_open_for_appending() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn the_command_finds_the_lock_and_no_other_descriptor_whatever_of_0_to_2_was_closed() {
+fn the_command_finds_the_lock_its_mark_and_no_other_descriptor_whatever_of_0_to_2_was_closed() {
     for (closed, stdin) in [
         ("", "open"),
         ("0<&-", "closed"),
@@ -153,7 +153,7 @@ fn the_command_finds_the_lock_and_no_other_descriptor_whatever_of_0_to_2_was_clo
         let scene = Scene::new();
         let script = "test -e /proc/$$/fd/0 && echo open || echo closed; echo err >&2; \
             for it in /proc/$$/fd/*; do case $(readlink $it) in \
-            */lock | */log) echo ${it##*/};; esac; done";
+            */lock | */log | /memfd:*) echo ${it##*/};; esac; done";
         let mut shell = Command::new("sh");
         let outer = format!("exec \"$0\" --log log lock bash -c '{script}' {closed}");
         shell
@@ -161,7 +161,7 @@ fn the_command_finds_the_lock_and_no_other_descriptor_whatever_of_0_to_2_was_clo
             .current_dir(scene.path(""));
         shell.run().expect(0, "", "");
         let lines = lines_of(&scene.path("log"));
-        assert_eq!(lines[1..], [stdin, "err", "1", "10", "2"], "{closed}");
+        assert_eq!(lines[1..], [stdin, "err", "1", "2", "60", "61"], "{closed}");
         assert_eq!(fs::metadata(scene.lock()).unwrap().len(), 11, "{closed}");
     }
 }

@@ -236,9 +236,14 @@ mod seen_in_proc {
     }
 
     #[test]
-    fn the_command_has_one_descriptor_more_from_10_up_and_no_other() {
-        // What the caller has open besides the three streams, and where the lock must then be.
-        for (callers, lock_is) in [(&[][..], 10), (&[3, 4, 9], 10), (&[5, 10, 11, 13], 12)] {
+    fn the_command_has_two_descriptors_more_from_60_up_and_no_other() {
+        // What the caller has open besides the three streams, and where the lock and the mark of its name
+        // must then be.
+        for (callers, lock_is, mark_is) in [
+            (&[][..], 60, 61),
+            (&[3, 4, 10], 60, 61),
+            (&[5, 60, 61, 63], 62, 64),
+        ] {
             let scene = Scene::new();
             let lock = scene.lock();
             // High up, where it is none of the numbers that it is going to have.
@@ -258,6 +263,9 @@ mod seen_in_proc {
             assert_eq!(Path::new(&target), lock);
             // The command inherits it, and can change nothing through it.
             assert_eq!(flags & (libc::O_CLOEXEC | libc::O_ACCMODE), libc::O_RDONLY);
+            let (target, flags) = under.remove(&mark_is).unwrap();
+            assert_eq!(target, "/memfd:nonoverlap (deleted)");
+            assert_eq!(flags & libc::O_CLOEXEC, 0);
             assert_eq!(alone.len(), 3 + callers.len());
             assert_eq!(alone, under);
         }

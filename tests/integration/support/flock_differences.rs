@@ -30,7 +30,7 @@ const LINES: &str = "verbose lines are not lost under -F";
 const NAMES: &str = "long options are not abbreviated";
 const LINK: &str = "nothing is made through a symbolic link";
 const TIMES: &str = "a time to wait is a number from 0 up, and none is too long";
-const DESCRIPTORS: &str = "the lock file is on a descriptor from 10 up";
+const DESCRIPTORS: &str = "the lock file is on a descriptor from 60 up";
 const NEW: &str = "flock has it since 2.41 or later";
 
 /// flock's lines under --verbose, digits made alike.

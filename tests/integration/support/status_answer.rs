@@ -281,6 +281,34 @@ pub fn realm_of_processes() -> Option<(Scene, Realm)> {
     Some((scene, realm))
 }
 
+/// Mounts of its own with this file system, if the kernel has it and the tool is there.
+pub fn realm_with(
+    file_system: &str,
+    tool: &str,
+    package: &str,
+    script: &str,
+) -> Option<(Scene, Realm)> {
+    let known = fs::read_to_string("/proc/filesystems").unwrap();
+    let is_known = known
+        .lines()
+        .any(|line| line.ends_with(&format!("\t{file_system}")));
+    let finds_tool = Command::new("sh")
+        .args(["-c", &format!("command -v {tool}")])
+        .run();
+    let why = match (is_root(), is_known, finds_tool.status.success()) {
+        (false, _, _) => "needs root to mount it".to_owned(),
+        (_, false, _) => "the kernel has none".to_owned(),
+        (_, _, false) => format!("{tool} of package {package} is missing"),
+        (true, true, true) => {
+            let scene = Scene::new();
+            let realm = Realm::of_mounts(&scene, script);
+            return Some((scene, realm));
+        }
+    };
+    left_out(&format!("locks on {file_system}"), &why);
+    None
+}
+
 fn start(scene: &Scene, flags: &[&str], script: &str) -> Holder {
     let script = format!("set -e; {script}\necho held; exec cat >/dev/null");
     Holder::start(

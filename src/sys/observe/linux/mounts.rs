@@ -1,11 +1,13 @@
 //! How Linux's lists of locks name a file: by numbers that stat(2) does not always give.
 
 use std::fs;
-use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::{Stat, fstat, fstatfs, major, minor, stat};
+use rustix::io::Errno;
+
+use super::descriptors::errno;
 
 /// How the kernel names a file in its lists of locks: the file system's device number, which is not
 /// what stat(2) says on btrfs and overlayfs, and the inode number; `fe:00:1234`.
@@ -24,6 +26,11 @@ pub struct Named {
 }
 
 impl Named {
+    /// The device of its file system.
+    pub fn device(&self) -> &str {
+        device_of(&self.inode)
+    }
+
     /// Whether what can be opened at `place`, a file of this name, is this very file.
     pub fn is_at(&self, place: &Path) -> bool {
         !self.is_ambiguous
@@ -33,15 +40,24 @@ impl Named {
     }
 }
 
+/// The device of a file's file system, in the form that the lists have.
+pub fn device_of(file: &Inode) -> &str {
+    file.rsplit_once(':').map_or("", |(device, _)| device)
+}
+
 /// The name of an open file in the lists; nothing where the kernel does not tell.
-pub fn name_of(file: BorrowedFd<'_>, mounts: &[Mount]) -> Option<Named> {
-    let info = info_of(file).ok()?;
-    let state = fstat(file).ok()?;
-    let kind = kind_of(file);
+///
+/// # Errors
+///
+/// Where it cannot be looked at.
+pub fn name_of(file: BorrowedFd<'_>, mounts: &[Mount]) -> Result<Option<Named>, Errno> {
+    let info = info_of(file)?;
+    let state = fstat(file)?;
+    let kind = kind_of(file)?;
     let device = match mount_of(&info, mounts) {
         Some(mount) => mount.device.clone(),
         // In a changed root, the mount that the root is on may not be seen.
-        None if has_numbers_of_its_own(kind) => return None,
+        None if has_numbers_of_its_own(kind) => return Ok(None),
         None => device_number(major(state.st_dev), minor(state.st_dev)),
     };
     let inode = match field(&info, "ino:") {
@@ -49,17 +65,12 @@ pub fn name_of(file: BorrowedFd<'_>, mounts: &[Mount]) -> Option<Named> {
         // Linux before 5.14.
         None => state.st_ino.to_string(),
     };
-    Some(Named {
+    Ok(Some(Named {
         inode: format!("{device}:{inode}"),
         is_ambiguous: kind == BTRFS || kind == BCACHEFS,
         keeps_locks_elsewhere: ELSEWHERE.contains(&kind),
         state,
-    })
-}
-
-/// The path of an open file, without symbolic links.
-pub fn path_of(file: BorrowedFd<'_>) -> Option<PathBuf> {
-    fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()
+    }))
 }
 
 // The kinds of file systems (statfs(2), and the kernel's magic.h).
@@ -84,10 +95,10 @@ const ELSEWHERE: [u32; 11] = [
     0x0116_1970, // GFS2
 ];
 
-/// A number has 32 bits, in whatever type this processor's statfs(2) has it; 0 is none.
+/// A number has 32 bits, in whatever type this processor's statfs(2) has it.
 #[allow(clippy::unnecessary_cast)] // The type differs between processors.
-fn kind_of(file: BorrowedFd<'_>) -> u32 {
-    fstatfs(file).map_or(0, |state| state.f_type as u32)
+fn kind_of(file: BorrowedFd<'_>) -> Result<u32, Errno> {
+    fstatfs(file).map(|state| state.f_type as u32)
 }
 
 /// stat(2) gives device numbers that the lists do not.
@@ -121,9 +132,21 @@ impl Mount {
     }
 }
 
-/// The mounts that a process sees.
-pub fn mounts_of(process: &Path) -> Vec<Mount> {
-    let mounts = fs::read(process.join("mountinfo")).unwrap_or_default();
+/// The mounts that a process sees; none where that is not told.
+///
+/// # Errors
+///
+/// Where they cannot be read, other than that there is no such process or that it is not allowed.
+pub fn mounts_of(process: &Path) -> Result<Vec<Mount>, Errno> {
+    let mounts = match fs::read(process.join("mountinfo")).map_err(errno) {
+        Ok(mounts) => mounts,
+        Err(
+            Errno::NOENT | Errno::NOTDIR | Errno::SRCH | Errno::ACCESS | Errno::PERM | Errno::INVAL,
+        ) => {
+            return Ok(Vec::new());
+        }
+        Err(reason) => return Err(reason),
+    };
     let of_line = |line: &str| {
         let mut words = line.split(' ');
         let number = words.next()?.to_owned();
@@ -134,19 +157,21 @@ pub fn mounts_of(process: &Path) -> Vec<Mount> {
             place: (words.next()?.to_owned(), words.next()?.to_owned()),
         })
     };
-    String::from_utf8_lossy(&mounts)
-        .lines()
-        .filter_map(of_line)
-        .collect()
+    let mounts = String::from_utf8_lossy(&mounts);
+    Ok(mounts.lines().filter_map(of_line).collect())
 }
 
 /// The mount that a process has a file on, by the descriptor's `fdinfo`. A process in a changed
 /// root may not see it itself.
-pub fn mount_seen_by(process: &Path, info: &str) -> Mount {
+///
+/// # Errors
+///
+/// As [`mounts_of`].
+pub fn mount_seen_by(process: &Path, info: &str) -> Result<Mount, Errno> {
     let number = field(info, "mnt_id:").unwrap_or_default();
-    let mut mounts = mounts_of(process).into_iter();
+    let mut mounts = mounts_of(process)?.into_iter();
     let found = mounts.find(|mount| mount.number == number);
-    found.unwrap_or_else(|| Mount::unseen(number))
+    Ok(found.unwrap_or_else(|| Mount::unseen(number)))
 }
 
 /// The mount of which a descriptor's `fdinfo` tells.
@@ -160,8 +185,8 @@ pub fn mount_of<'a>(info: &str, mounts: &'a [Mount]) -> Option<&'a Mount> {
 /// # Errors
 ///
 /// Where there is no `/proc`.
-pub fn info_of(file: BorrowedFd<'_>) -> io::Result<String> {
-    fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd()))
+pub fn info_of(file: BorrowedFd<'_>) -> Result<String, Errno> {
+    fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd())).map_err(errno)
 }
 
 /// A field of a descriptor's `fdinfo`.

@@ -1,73 +1,81 @@
 //! Who holds which lock, by Linux's `/proc`, without touching any lock (proc_locks(5),
 //! proc_pid_fdinfo(5)).
 //!
-//! `/proc/locks` names every lock of the kernel with the process that took it, and every waiter.
-//! But while locks come and go it leaves entries out, because it is read in pieces; in a PID
-//! namespace it leaves out those whose taker is dead or elsewhere; and a lock goes on after its
+//! `/proc/locks` names every lock of the kernel with the process that took it, and every waiter. But
+//! in a PID namespace it leaves out those whose taker is dead or elsewhere; and a lock goes on after its
 //! taker's death, in whoever shares the open file description. The `lock:` lines of a descriptor's
 //! `fdinfo` say for certain that this process holds this lock, but can only be read of processes
-//! that one may trace.
+//! that one may trace, and take long where there are many. So it is the processes that the table names
+//! which are looked into, and all of them only where that does not account for every lock.
 
+use std::cell::{OnceCell, RefCell};
 use std::fs;
 use std::os::fd::BorrowedFd;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::process;
 
-use rustix::fs::OFlags;
+use rustix::fs::{OFlags, makedev};
+use rustix::io::Errno;
 
-use super::descriptors::Descriptors;
-use super::mounts::{Mount, Named, info_of, mount_of, mounts_of, name_of};
+use super::descriptors::{Descriptors, errno};
+use super::mounts::{Mount, Named, device_of, info_of, mount_of, mounts_of, name_of};
 use super::process::knows_every_pid;
-use super::table::{Listed, Reading, Table};
-use crate::sys::observe::{FileLocks, State, WhyUnknown};
-
-pub use super::mounts::path_of;
+use super::table::{Api, Entry, Table};
+use crate::sys::file_state::FileId;
+use crate::sys::observe::{FileLocks, Found, MarkedRange, State, WhyUnknown};
 
 /// With O_PATH no right to read the file is needed, a device does not notice, and a FIFO does not
 /// wait.
 pub const INSPECT_FLAGS: OFlags = OFlags::PATH;
 
-/// How often the table is read while it changes and not all descriptors can be looked into. A
-/// reading misses an entry if one before it goes away between two pieces.
-const READINGS: usize = 16;
-
 /// The table, and what was seen of the descriptors.
-#[derive(Default)]
 pub struct Snapshot {
-    /// What the table says.
+    /// What the table says; empty where it may not be read.
     table: Table,
+    /// The marks in it.
+    marks: Vec<MarkedRange>,
+    /// Why the table could not be read, if that is so.
+    failure: Option<Errno>,
     /// What was seen of the descriptors.
-    descriptors: Descriptors,
+    descriptors: RefCell<Descriptors>,
+    /// The file systems of which all who may have a lock there were looked into, by their devices.
+    looked_beside: RefCell<Vec<String>>,
     /// The mounts that we see.
-    mounts: Vec<Mount>,
+    mounts: OnceCell<Result<Vec<Mount>, Errno>>,
     /// Why there may be locks that cannot be seen, if that is so.
-    blind_spot: Option<WhyUnknown>,
+    blind_spot: OnceCell<Option<WhyUnknown>>,
 }
 
 impl Snapshot {
-    /// Reads the table, all descriptors that one may look into, and the table again: once, if all
-    /// descriptors were seen or the table fits a page or stays as it is; and otherwise again and
-    /// again.
+    /// Reads the table.
     pub fn take() -> Snapshot {
-        let mut snapshot = Snapshot {
-            mounts: mounts_of(Path::new("/proc/self")),
-            blind_spot: blind_spot(),
-            ..Snapshot::default()
+        let (table, failure) = match Table::read().map_err(errno) {
+            Ok(table) => (table, None),
+            Err(reason) => (Table::default(), Some(reason)),
         };
-        if snapshot.table.read().is_err() {
-            snapshot.blind_spot = Some(WhyUnknown::NoTable);
-            return snapshot;
+        let marks = table.locks().filter_map(mark).collect();
+        Snapshot {
+            table,
+            marks,
+            failure,
+            descriptors: RefCell::default(),
+            looked_beside: RefCell::default(),
+            mounts: OnceCell::new(),
+            blind_spot: OnceCell::new(),
         }
-        let saw_all = snapshot.descriptors.read_all();
-        let mut last = Reading::default();
-        for _ in 0..READINGS {
-            match snapshot.table.read() {
-                Ok(now) if saw_all || now.is_of_one_moment() || now == last => break,
-                Ok(now) => last = now,
-                Err(_) => snapshot.blind_spot = Some(WhyUnknown::NoTable),
-            }
+    }
+
+    /// The marks that stood in the table all the time, and perhaps others.
+    ///
+    /// # Errors
+    ///
+    /// Where the table cannot be read, other than that there is none or that it is not allowed.
+    pub fn marks(&self) -> Result<&[MarkedRange], Errno> {
+        match self.failure {
+            Some(reason) if !is_answer(reason) => Err(reason),
+            _ => Ok(&self.marks),
         }
-        snapshot
     }
 
     /// The locks on an open file. `writer` is the process that its record names.
@@ -84,36 +92,75 @@ impl Snapshot {
     /// | the file system keeps locks where the table does not have them | unknown: `LocksElsewhere` |
     /// | nothing of all this | free |
     pub fn of(&self, file: BorrowedFd<'_>, writer: Option<u32>) -> FileLocks {
-        let Some(name) = name_of(file, &self.mounts) else {
-            return FileLocks {
-                state: State::Unknown(self.blind_spot.unwrap_or(WhyUnknown::NoNumber)),
-                holders: Vec::new(),
-                takers: Vec::new(),
-                waiters: None,
-            };
+        let name = self.mounts().and_then(|mounts| name_of(file, mounts));
+        let name = match name {
+            Ok(Some(name)) => name,
+            Ok(None) => return self.unknown(WhyUnknown::NoNumber),
+            Err(reason) if is_answer(reason) => return self.unknown(WhyUnknown::NoNumber),
+            Err(reason) => return self.unknown(WhyUnknown::Failed(reason)),
         };
-        let nothing = Listed::default();
-        let listed = self.table.of(&name.inode).unwrap_or(&nothing);
-        let holders = self.confirmed(&name, listed, writer);
-        let mut takers = listed.takers.clone();
-        takers.retain(|pid| self.descriptors.closed.contains(pid) && !holders.contains(pid));
-        let is_counted = listed.waiters == 0 || !name.is_ambiguous;
-        let sees_waiters = self.blind_spot.is_none() && !name.keeps_locks_elsewhere && is_counted;
+        let is_listed = self.locks_on(&name).next().is_some();
+        let mut takers = Vec::new();
+        for taker in self.locks_on(&name).filter_map(|lock| lock.taker) {
+            if !takers.contains(&taker) {
+                takers.push(taker);
+            }
+        }
+        let holders = self.holders(&name, &takers, writer);
+        let descriptors = self.descriptors.borrow();
+        let is_shared_number =
+            is_listed && name.is_ambiguous && self.may_be_of_closed(&descriptors, &name, &takers);
+        takers.retain(|pid| descriptors.closed.contains(pid) && !holders.contains(pid));
+        let state = match self.blind_spot().or(failed(&descriptors)) {
+            _ if !holders.is_empty() => State::Locked,
+            _ if is_listed && !name.is_ambiguous => State::Locked,
+            _ if is_shared_number => State::Unknown(WhyUnknown::SharedNumber),
+            Some(why) => State::Unknown(why),
+            None if name.keeps_locks_elsewhere => State::Unknown(WhyUnknown::LocksElsewhere),
+            None => State::Free,
+        };
+        let waiters = self.table.waiters(&name.inode);
+        let is_counted = waiters == 0 || !name.is_ambiguous;
+        let sees_waiters = self.blind_spot().is_none() && !name.keeps_locks_elsewhere && is_counted;
         FileLocks {
-            state: self.state(&name, listed, &holders),
+            state,
             holders,
             takers,
-            waiters: sees_waiters.then_some(listed.waiters),
+            waiters: sees_waiters.then_some(waiters),
         }
     }
 
-    /// The processes that hold the file's lock. A snapshot takes its time, and the lock may have
-    /// gone from one to another meanwhile: where that may be so, the processes are looked into once
-    /// more.
-    fn confirmed(&self, name: &Named, listed: &Listed, writer: Option<u32>) -> Vec<u32> {
-        let holders = self.descriptors.holders_of(name);
+    /// What is said where nothing is known, for this reason.
+    fn unknown(&self, why: WhyUnknown) -> FileLocks {
+        FileLocks {
+            state: State::Unknown(self.blind_spot().unwrap_or(why)),
+            holders: Vec::new(),
+            takers: Vec::new(),
+            waiters: None,
+        }
+    }
+
+    /// The processes that hold the file's lock: of those that the table names, with their children; and
+    /// where one of those does not hold it, or the table may leave out a lock, of all.
+    ///
+    /// A look takes its time, and the lock may have gone from one to another meanwhile: where that may
+    /// be so, the processes are looked into once more.
+    fn holders(&self, name: &Named, takers: &[u32], writer: Option<u32>) -> Vec<u32> {
+        let mut descriptors = self.descriptors.borrow_mut();
+        for &pid in takers.iter().chain(&writer) {
+            descriptors.look_at_family(pid, name);
+        }
+        let mut holders = descriptors.holders_of(name);
+        let is_without_pid = |lock: &Entry| lock.taker.is_none();
+        if self.blind_spot().is_some()
+            || !takers.iter().all(|pid| holders.contains(pid))
+            || self.locks_on(name).any(is_without_pid)
+        {
+            descriptors.look_at_all(|_| false);
+            holders = descriptors.holders_of(name);
+        }
         let mut doubtful: Vec<u32> = match &holders[..] {
-            [] => listed.takers.clone(),
+            [] => takers.to_vec(),
             [_] => Vec::new(),
             several => several.to_vec(),
         };
@@ -123,46 +170,207 @@ impl Snapshot {
         }
         let mut now = Descriptors::default();
         for pid in doubtful {
-            now.read_process(pid);
+            now.look_at(pid);
         }
         let still = now.holders_of(name);
         if still.is_empty() { holders } else { still }
     }
 
-    /// Whether the file is locked, as the table at `of` says.
-    fn state(&self, name: &Named, listed: &Listed, holders: &[u32]) -> State {
-        match self.blind_spot {
-            _ if !holders.is_empty() => State::Locked,
-            _ if listed.is_locked && !name.is_ambiguous => State::Locked,
-            _ if name.is_ambiguous && self.may_be_of_closed(name, listed) => {
-                State::Unknown(WhyUnknown::SharedNumber)
-            }
-            Some(why) => State::Unknown(why),
-            None if name.keeps_locks_elsewhere => State::Unknown(WhyUnknown::LocksElsewhere),
-            None => State::Free,
+    /// Whether a lock that the table has may be one of a process that cannot be looked into.
+    fn may_be_of_closed(&self, descriptors: &Descriptors, name: &Named, takers: &[u32]) -> bool {
+        let mut seen = descriptors
+            .locks_on(&name.inode)
+            .map(|descriptor| descriptor.pid);
+        let is_seen = |taker: &u32| descriptors.locks_on(&name.inode).any(|it| it.pid == *taker);
+        let all_seen = seen.next().is_some() && takers.iter().all(is_seen);
+        !descriptors.closed.is_empty() && !all_seen
+    }
+
+    /// Where files with a flock can be opened that `is_wanted`: of the processes that the table names
+    /// for such a file, and where it names none that is one, of all.
+    ///
+    /// # Errors
+    ///
+    /// What kept the look from being complete, other than that it is not allowed.
+    pub fn locked(&self, is_wanted: impl Fn(FileId) -> bool) -> Result<Found, Errno> {
+        let mut descriptors = self.descriptors.borrow_mut();
+        let flocks = self.table.locks();
+        let flocks =
+            flocks.filter(|lock| lock.api == Api::Flock && id_of(lock).is_some_and(&is_wanted));
+        for pid in flocks.filter_map(|lock| lock.taker) {
+            descriptors.look_at(pid);
+        }
+        let found = locked_files(&descriptors, &is_wanted)?;
+        if !found.places.is_empty() {
+            return Ok(found);
+        }
+        descriptors.look_at_all(|_| false);
+        match descriptors.failure {
+            Some(reason) => Err(reason),
+            None => locked_files(&descriptors, &is_wanted),
         }
     }
 
-    /// Whether a lock that the table has may be one of a process that cannot be looked into.
-    fn may_be_of_closed(&self, name: &Named, listed: &Listed) -> bool {
-        let seen = self.descriptors.locks_of(&name.inode);
-        let is_seen = |taker: &u32| seen.iter().any(|(pid, _)| pid == taker);
-        let all_seen = !seen.is_empty() && listed.takers.iter().all(is_seen);
-        listed.is_locked && !self.descriptors.closed.is_empty() && !all_seen
+    /// Where locked files can be opened that had this path and were deleted, on the mount of `beside`:
+    /// among other mounts the same path is another file's.
+    ///
+    /// All processes are looked into only where the table has a lock on a file of the same file system
+    /// that nobody has whom it names; or where it may leave locks out.
+    ///
+    /// # Errors
+    ///
+    /// What kept the look from being complete, other than that it is not allowed. EAGAIN where a lock
+    /// goes on whose holders are always others than those that were looked into.
+    pub fn deleted(&self, path: &Path, beside: BorrowedFd<'_>) -> Result<Found, Errno> {
+        if let Some(WhyUnknown::Failed(reason)) = self.blind_spot() {
+            return Err(reason);
+        }
+        let name = match name_of(beside, self.mounts()?) {
+            Err(reason) if is_answer(reason) => None,
+            other => other?,
+        };
+        match (&name, self.blind_spot()) {
+            (Some(name), None) if !name.keeps_locks_elsewhere => self.look_beside(name)?,
+            _ => {
+                self.descriptors.borrow_mut().look_at_all(|_| false);
+            }
+        }
+        let descriptors = self.descriptors.borrow();
+        if let Some(reason) = descriptors.failure {
+            return Err(reason);
+        }
+        let info = info_of(beside).ok();
+        let ours = info.and_then(|info| mount_of(&info, self.mounts().ok()?));
+        let files = descriptors.deleted(path);
+        let files = files.filter(|file| ours.is_none_or(|ours| ours.is_same_place(&file.mount)));
+        Ok(Found {
+            places: files.map(|file| file.place.clone()).collect(),
+            has_vanished: descriptors.has_vanished,
+        })
     }
 
-    /// Only those on the mount of `beside`: among other mounts the same path is another file's.
-    pub fn deleted(&self, path: &Path, beside: BorrowedFd<'_>) -> impl Iterator<Item = &Path> {
-        let info = info_of(beside);
-        let ours = info.ok().and_then(|info| mount_of(&info, &self.mounts));
-        let path = path.as_os_str().as_bytes();
-        self.descriptors
-            .deleted
-            .iter()
-            .filter(move |file| file.path == path)
-            .filter(move |file| ours.is_none_or(|ours| ours.is_same_place(&file.mount)))
-            .map(|file| file.place.as_path())
+    /// Looks into whoever may have a lock on a file of the same file system, once for each of these:
+    /// into ourselves and those whom the table names; and while it has such a lock that nobody has who
+    /// was looked into, into all.
+    fn look_beside(&self, name: &Named) -> Result<(), Errno> {
+        let device = name.device();
+        let mut looked = self.looked_beside.borrow_mut();
+        if looked.iter().any(|it| it == device) {
+            return Ok(());
+        }
+        looked.push(device.to_owned());
+        let mut descriptors = self.descriptors.borrow_mut();
+        let is_beside = |lock: &&Entry| device_of(&lock.file) == device;
+        let takers = self
+            .table
+            .locks()
+            .filter(is_beside)
+            .filter_map(|lock| lock.taker);
+        descriptors.look_at(process::id());
+        takers.for_each(|pid| {
+            descriptors.look_at(pid);
+        });
+        let is_accounted_for = |descriptors: &Descriptors| {
+            let is_open = |lock: &Entry| descriptors.locks_on(&lock.file).next().is_none();
+            let mut open = self
+                .table
+                .locks()
+                .filter(is_beside)
+                .filter(|lock| is_open(lock))
+                .peekable();
+            if open.peek().is_none() {
+                return true;
+            }
+            // Most of them are gone by now: they come and go.
+            let now = Table::read();
+            now.is_ok_and(|now| !open.any(|lock| now.has(lock)))
+        };
+        let is_complete = descriptors.look_at_all(is_accounted_for);
+        match is_complete || !descriptors.closed.is_empty() {
+            true => Ok(()),
+            false => Err(Errno::AGAIN),
+        }
     }
+
+    /// The locks that the table has on the files of this name.
+    fn locks_on(&self, name: &Named) -> impl Iterator<Item = &Entry> {
+        let locks = self.table.locks_on(&name.inode);
+        locks.filter(|lock| mark(lock).is_none())
+    }
+
+    /// Why there may be locks that cannot be seen, if that is so.
+    fn blind_spot(&self) -> Option<WhyUnknown> {
+        *self.blind_spot.get_or_init(|| match self.failure {
+            Some(reason) if is_answer(reason) => Some(WhyUnknown::NoTable),
+            Some(reason) => Some(WhyUnknown::Failed(reason)),
+            None => blind_spot(),
+        })
+    }
+
+    /// The mounts that we see.
+    fn mounts(&self) -> Result<&[Mount], Errno> {
+        let mounts = self
+            .mounts
+            .get_or_init(|| mounts_of(Path::new("/proc/self")));
+        mounts.as_deref().map_err(|reason| *reason)
+    }
+}
+
+/// A mark, if a lock is one: its range begins where no file has a byte.
+fn mark(lock: &Entry) -> Option<MarkedRange> {
+    let is_mark =
+        lock.api == Api::Description && lock.is_shared && lock.start >= MarkedRange::FIRST;
+    let length = lock.end.filter(|_| is_mark)?.checked_sub(lock.start)?;
+    Some(MarkedRange {
+        start: lock.start,
+        length: length.checked_add(1)?,
+    })
+}
+
+/// The files with a flock that are wanted, of the processes that were looked into.
+fn locked_files(
+    descriptors: &Descriptors,
+    is_wanted: impl Fn(FileId) -> bool,
+) -> Result<Found, Errno> {
+    let mut found = Found::default();
+    for descriptor in descriptors.locked().filter(|it| it.api == Api::Flock) {
+        match fs::metadata(&descriptor.place).map_err(errno) {
+            Ok(state) => {
+                let (device, inode) = (state.dev(), state.ino());
+                if is_wanted(FileId { device, inode }) {
+                    found.places.push(descriptor.place.clone());
+                }
+            }
+            Err(Errno::NOENT | Errno::SRCH) => found.has_vanished = true,
+            Err(reason) if is_answer(reason) => {}
+            Err(reason) => return Err(reason),
+        }
+    }
+    Ok(found)
+}
+
+/// The file of a lock as stat(2) has it on most file systems: the table has the numbers of the file
+/// system's own, which differ from stat(2)'s on btrfs and overlayfs.
+fn id_of(lock: &Entry) -> Option<FileId> {
+    let mut numbers = lock.file.split(':');
+    let mut device = || u32::from_str_radix(numbers.next()?, 16).ok();
+    let device = makedev(device()?, device()?);
+    let inode = numbers.next()?.parse().ok()?;
+    Some(FileId { device, inode })
+}
+
+/// Whether an error says that we may not look, or that nothing is there. Any other keeps a look from
+/// being complete.
+fn is_answer(reason: Errno) -> bool {
+    matches!(
+        reason,
+        Errno::ACCESS | Errno::PERM | Errno::NOENT | Errno::NOTDIR | Errno::SRCH
+    )
+}
+
+/// Why a look was not complete, if it was not.
+fn failed(descriptors: &Descriptors) -> Option<WhyUnknown> {
+    descriptors.failure.map(WhyUnknown::Failed)
 }
 
 /// Why the table may leave a lock out for good. It has them all in the initial PID namespace, where
@@ -170,10 +378,11 @@ impl Snapshot {
 /// `hidepid` and `subset`).
 fn blind_spot() -> Option<WhyUnknown> {
     if !knows_every_pid() {
-        Some(WhyUnknown::OtherPidNamespace)
-    } else if fs::metadata("/proc/1").is_err() {
-        Some(WhyUnknown::ProcHidden)
-    } else {
-        None
+        return Some(WhyUnknown::OtherPidNamespace);
+    }
+    match fs::metadata("/proc/1").map_err(errno) {
+        Ok(_) => None,
+        Err(reason) if is_answer(reason) => Some(WhyUnknown::ProcHidden),
+        Err(reason) => Some(WhyUnknown::Failed(reason)),
     }
 }

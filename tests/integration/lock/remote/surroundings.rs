@@ -25,7 +25,7 @@ open(sys.argv[1], "w").write(" ".join(found))
 "#;
 
 #[test]
-fn the_command_has_the_connection_from_10_up_and_no_other_descriptor() {
+fn the_command_has_the_connection_from_60_up_and_no_other_descriptor() {
     let Some(server) = Server::with("give(connect())") else {
         return;
     };
@@ -40,21 +40,21 @@ fn the_command_has_the_connection_from_10_up_and_no_other_descriptor() {
         assert_eq!(ended.code(), Some(0), "{ended:?}");
         text_of(&found)
     };
-    assert_eq!(run(&[], ""), "0f 1f 2f 10s");
+    assert_eq!(run(&[], ""), "0f 1f 2f 60s");
     assert_eq!(
         run(&["-v", "-w", "5", "--max-runtime", "1h"], ""),
-        "0f 1f 2f 10s"
+        "0f 1f 2f 60s"
     );
-    assert_eq!(run(&["--log", log.to_str().unwrap()], ""), "0f 1r 2r 10s");
+    assert_eq!(run(&["--log", log.to_str().unwrap()], ""), "0f 1r 2r 60s");
     assert_eq!(run(&["--close"], ""), "0f 1f 2f");
-    assert_eq!(run(&[], "3</dev/null 9</dev/null"), "0f 1f 2f 3c 9c 10s");
+    assert_eq!(run(&[], "3</dev/null 9</dev/null"), "0f 1f 2f 3c 9c 60s");
     let mut bash = server.program("bash");
-    bash.args(["-c", "exec 10</dev/null; exec \"$@\"", "bash", NONOVERLAP]);
+    bash.args(["-c", "exec 60</dev/null; exec \"$@\"", "bash", NONOVERLAP]);
     bash.arg(server.word())
         .args(["python3", "-c", DESCRIPTORS])
         .arg(&found);
     assert_eq!(bash.run().code(), Some(0));
-    assert_eq!(text_of(&found), "0f 1f 2f 10c 11s");
+    assert_eq!(text_of(&found), "0f 1f 2f 60c 61s");
 }
 
 #[test]
@@ -90,7 +90,7 @@ open("FOLDER/helper", "w").write("%s %s" % (bool(is_right), sys.stdin.read()))"#
             let (under, ended) = run(&[&[NONOVERLAP], options, &[&*server.word()]].concat());
             assert_eq!(
                 under,
-                format!("{alone} 10s").trim(),
+                format!("{alone} 60s").trim(),
                 "{redirections}: {ended:?}"
             );
             assert_eq!(text_of(&seen), "True ", "{redirections}: {ended:?}");

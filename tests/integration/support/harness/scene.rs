@@ -8,10 +8,12 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Once;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::run::{NONOVERLAP, Run};
+use super::proc::eventually;
+use super::run::{NONOVERLAP, Run, record_of};
 
 /// A folder of the test's own, which is gone when the test ends.
 pub struct Scene {
@@ -69,6 +71,22 @@ impl Scene {
         path
     }
 
+    /// A lock file as a run that ended long ago leaves it: its record, of a process that is gone, is the
+    /// last thing that happened to it, more than a second after it was made. Nobody looks for another
+    /// holder of such a file's name.
+    #[track_caller]
+    pub fn settled_lock(&self) -> PathBuf {
+        let lock = self.file("lock", "");
+        let born = fs::metadata(&lock).unwrap().modified().unwrap();
+        // Files beside it have their times from the same clock.
+        eventually("it is more than a second old", || {
+            let now = fs::metadata(self.file("clock", "")).unwrap();
+            now.modified().unwrap() > born + Duration::from_millis(1100)
+        });
+        fs::remove_file(self.path("clock")).unwrap();
+        self.file("lock", record_of(i32::MAX as u32))
+    }
+
     /// Makes a file that can be executed. It is written by another process: a descriptor open for
     /// writing that a child of a parallel test inherited would make executing it fail with ETXTBSY.
     pub fn script(&self, name: &str, content: &str) -> PathBuf {
@@ -105,6 +123,11 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// Whether the content begins with this, escaped as for a terminal.
+    pub fn starts_with(&self, text: &str) -> bool {
+        self.head.starts_with(text)
+    }
+
     #[track_caller]
     pub fn of(path: &Path) -> Snapshot {
         let state = fs::symlink_metadata(path).unwrap();

@@ -1,0 +1,201 @@
+//! The look for others: whether somebody else holds the name of a lock file, although we have locked
+//! the file that the name leads to.
+//!
+//! Another run of ours shows by its mark. Another program, such as util-linux's flock, leaves none: of
+//! its locks those on deleted files are found, by the names that the kernel keeps for open files.
+
+use std::ffi::{CStr, OsStr};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use rustix::fs::{self, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::file::{LockFile, MOST_ATTEMPTS, OPEN_FLAGS};
+use super::mark::{Mark, Name, Sighting};
+use super::named::Named;
+use super::take::Deadline;
+use crate::model::error::Error;
+use crate::model::lock::Wait;
+use crate::model::target::LockTarget;
+use crate::sys::{self, FileId, Found, MarkedRange, Snapshot};
+
+/// How long a waiter sleeps between two looks at a mark, where it cannot open the locked file to sleep
+/// in its queue.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Who else holds the name.
+pub enum Others {
+    /// Nobody.
+    None,
+    /// Somebody, by a lock on this file. It can be waited for there.
+    File(LockFile),
+    /// Somebody whose mark is seen, and whose file is not to be had.
+    Marked(Name, Sighting),
+}
+
+/// Looks for others that hold the name of this file, which we have locked and announced.
+///
+/// The file of somebody whose mark is seen is only looked for by who waits, to sleep in its queue. A
+/// file in `seen` has been waited for already. An open file in it keeps its inode number from being
+/// another file's while we compare.
+///
+/// # Errors
+///
+/// [`Error::Look`] where the look cannot be completed: that is no reason to run beside somebody.
+/// [`Error::Descriptor`].
+pub fn look(
+    file: &LockFile,
+    path: &CStr,
+    mark: Option<&Mark>,
+    named: &Named,
+    wait: Wait,
+    seen: &mut Vec<OwnedFd>,
+) -> Result<Others, Error> {
+    let cannot = |reason| Error::Look(file.target(), reason);
+    // What is found and gone when it is opened may have handed its lock on meanwhile.
+    for _ in 0..MOST_ATTEMPTS {
+        let snapshot = Snapshot::take();
+        let marks = excluding(snapshot.marks().map_err(cannot)?, mark);
+        let names = |file: FileId| marks.iter().any(|theirs| theirs.names(file));
+        let places = match (mark, &marks[..]) {
+            (Some(mark), [_, ..]) if matches!(wait, Wait::No) => {
+                return Ok(Others::Marked(mark.name, mark.says));
+            }
+            (_, [_, ..]) => snapshot.locked(names),
+            (_, []) if !named.may_be_anothers() => return Ok(Others::None),
+            (_, []) => match absolute(path) {
+                Ok(path) => snapshot.deleted(&path, file.as_fd()),
+                // The path leads elsewhere by now, which is seen when the name is verified again.
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ACCESS) => {
+                    return Ok(Others::None);
+                }
+                Err(reason) => Err(reason),
+            },
+        };
+        let Found {
+            places,
+            mut has_vanished,
+        } = places.map_err(cannot)?;
+        for place in &places {
+            match open(file, place, seen).map_err(cannot)? {
+                Opened::Theirs(theirs) => return file.elsewhere(theirs).map(Others::File),
+                Opened::Closed(reason) if marks.is_empty() => {
+                    return Err(Error::Open(file.target(), reason));
+                }
+                Opened::Seen | Opened::Closed(_) => {}
+                Opened::Gone => has_vanished = true,
+            }
+        }
+        match (mark, &marks[..]) {
+            _ if has_vanished => {}
+            (Some(mark), [_, ..]) => return Ok(Others::Marked(mark.name, mark.says)),
+            _ => return Ok(Others::None),
+        }
+    }
+    Err(cannot(Errno::AGAIN))
+}
+
+/// Waits until no mark of this name excludes what ours says, with nothing held: asleep, but for a look
+/// every second and one at the deadline. Returns whether that came to be.
+///
+/// # Errors
+///
+/// [`Error::Look`].
+pub fn wait(
+    target: LockTarget,
+    name: Name,
+    says: Sighting,
+    deadline: Deadline,
+) -> Result<bool, Error> {
+    loop {
+        let snapshot = Snapshot::take();
+        let marks = snapshot
+            .marks()
+            .map_err(|reason| Error::Look(target, reason))?;
+        if !name.marks(marks).any(|theirs| theirs.excludes(says)) {
+            return Ok(true);
+        }
+        match deadline.left(INTERVAL) {
+            Some(left) => thread::sleep(left),
+            None => return Ok(false),
+        }
+    }
+}
+
+/// What those of these marks say that exclude ours.
+fn excluding(all: &[MarkedRange], mark: Option<&Mark>) -> Vec<Sighting> {
+    let ours = mark.into_iter();
+    ours.flat_map(|ours| {
+        let theirs = ours.name.marks(all);
+        theirs.filter(|theirs| theirs.excludes(ours.says))
+    })
+    .collect()
+}
+
+/// A file that was found among those which others have open.
+enum Opened {
+    /// It is open to be locked.
+    Theirs(OwnedFd),
+    /// It was waited for already.
+    Seen,
+    /// It may not be opened, for this reason.
+    Closed(Errno),
+    /// Its process has closed it, or has ended.
+    Gone,
+}
+
+/// Opens a file by a process's descriptor, and notes it in `seen`.
+///
+/// It is opened twice: the descriptor that is noted (O_PATH) pins its inode, so that the number is not
+/// reused while we compare.
+fn open(file: &LockFile, place: &Path, seen: &mut Vec<OwnedFd>) -> Result<Opened, Errno> {
+    let open = |flags| match fs::open(place, flags, Mode::empty()) {
+        Ok(opened) => Ok(Some(opened)),
+        Err(Errno::NOENT | Errno::SRCH) => Ok(None),
+        Err(reason) => Err(reason),
+    };
+    let Some(pin) = open(sys::INSPECT_FLAGS | OFlags::CLOEXEC)? else {
+        return Ok(Opened::Gone);
+    };
+    let id = sys::state_of_descriptor(pin.as_fd())?.id;
+    for seen in &*seen {
+        if sys::state_of_descriptor(seen.as_fd())?.id == id {
+            return Ok(Opened::Seen);
+        }
+    }
+    let theirs = match open(OPEN_FLAGS | file.access().flags()) {
+        Ok(Some(theirs)) => theirs,
+        Ok(None) => return Ok(Opened::Gone),
+        Err(reason @ (Errno::ACCESS | Errno::PERM)) => return Ok(Opened::Closed(reason)),
+        Err(reason) => return Err(reason),
+    };
+    if sys::state_of_descriptor(theirs.as_fd())?.id != id {
+        return Ok(Opened::Gone);
+    }
+    seen.push(pin);
+    Ok(Opened::Theirs(theirs))
+}
+
+/// The path of a lock file as the kernel names it. It need not be there, but for its folder.
+///
+/// # Errors
+///
+/// As realpath(3).
+pub fn absolute(path: &CStr) -> Result<PathBuf, Errno> {
+    let path = Path::new(OsStr::from_bytes(path.to_bytes()));
+    let resolved = match (path.is_symlink(), path.parent(), path.file_name()) {
+        (false, Some(folder), Some(name)) => {
+            let folder = match folder.as_os_str().is_empty() {
+                true => Path::new("."),
+                false => folder,
+            };
+            folder.canonicalize().map(|folder| folder.join(name))
+        }
+        _ => path.canonicalize(),
+    };
+    resolved.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+}
