@@ -1,0 +1,129 @@
+//! A lock that is handed on from process to process, while others look for it.
+
+use std::fs;
+use std::process::Command;
+
+use crate::support::harness::{HOLD, Holder, Run, Scene, has_tool, is_root, left_out, nonoverlap};
+
+/// Forks and ends again and again, each time after so many seconds, until there is a file `stop`. What
+/// is left at last has the lock and nothing else of the first one.
+const RELAY: &str = "
+import os, sys, time
+print('held', flush=True)
+end = time.monotonic() + 50
+os.close(1)
+while not os.path.exists('stop') and time.monotonic() < end:
+    if os.fork():
+        os._exit(0)
+    time.sleep(float(sys.argv[1]))";
+
+#[test]
+fn nobody_gets_in_beside_a_holder_that_hands_on_to_a_child_again_and_again() {
+    if !has_tool("python3", "a holder that hands on") {
+        return;
+    }
+    for (pause, tries) in [("0.001", 40), ("0.01", 30), ("0.1", 20)] {
+        for fate in ["rm lock", "mv lock old"] {
+            let scene = Scene::new();
+            let lock = scene.lock();
+            let mut command = nonoverlap([&lock]);
+            command.args(["python3", "-c", RELAY, pause]);
+            let mut job = Relay(
+                Some(Holder::start(command.current_dir(scene.path("")))),
+                &scene,
+            );
+            super::in_folder(&scene.path(""), Command::new("env"), fate);
+            for number in 0..tries {
+                // On no file, on a new one that a refused run has left, and while it is waited for.
+                if number % 3 == 0 {
+                    let _ = fs::remove_file(&lock);
+                }
+                let options = if number % 5 == 4 {
+                    ["-w", "0.01"]
+                } else {
+                    ["-n", "-q"]
+                };
+                let mut command = nonoverlap(options);
+                let ended = command.arg(&lock).args(["echo", "ran"]).run();
+                ended.expect(1, "", "");
+            }
+            job.stop();
+            let mut command = nonoverlap(["-w50"]);
+            let ended = command.arg(&lock).args(["echo", "ran"]).run();
+            ended.expect(0, "ran\n", "");
+        }
+    }
+}
+
+/// Whatever happens, it comes to an end.
+struct Relay<'a>(Option<Holder>, &'a Scene);
+
+impl Relay<'_> {
+    fn stop(&mut self) {
+        self.1.file("stop", "");
+        if let Some(job) = self.0.take() {
+            job.end();
+        }
+    }
+}
+
+impl Drop for Relay<'_> {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+#[test]
+fn another_programs_lock_on_a_deleted_file_is_found_and_waited_for() {
+    if !has_tool("flock", "another program's lock") {
+        return;
+    }
+    for fork in [&[][..], &["-F"]] {
+        let scene = Scene::new();
+        let lock = scene.lock();
+        let mut command = Command::new("flock");
+        command.args(fork).arg(&lock);
+        let job = Holder::start(command.args(HOLD));
+        let held = super::Pinned::new(&lock);
+        fs::remove_file(&lock).unwrap();
+        let plain = || nonoverlap([""; 0]);
+        super::is_conflict(&plain, &lock);
+        let status = super::status_of(&plain, &lock);
+        assert!(status.ends_with(super::DELETED), "{status}");
+        super::runs_after(&plain, &lock, &lock, &held, || drop(job));
+    }
+}
+
+#[test]
+fn where_nothing_else_is_locked_on_the_file_system_no_process_is_searched() {
+    if !is_root() {
+        return left_out("a file system", "only root may mount one");
+    }
+    if !has_tool("strace", "the system calls of a run") {
+        return;
+    }
+    if fs::read_link("/proc/self/ns/pid").unwrap().as_os_str() != "pid:[4026531836]" {
+        let why = "this is not the initial PID namespace";
+        return left_out("a run that searches nobody", why);
+    }
+    let scene = Scene::new();
+    fs::create_dir(scene.path("folder")).unwrap();
+    let script = "mount -t tmpfs none folder || exit
+        strace -o trace \"$0\" folder/lock echo ran
+        flock -F folder/other strace -o beside \"$0\" folder/new echo ran
+        exec 3>folder/held; rm folder/held; flock 3
+        strace -o deleted \"$0\" folder/held echo ran 3>&-";
+    let mut command = crate::support::machine::with_mounts(&scene, script);
+    let ended = command.run();
+    assert_eq!(ended.stdout(), "ran\nran\n", "{ended:?}");
+    let searches = |name: &str| {
+        let trace = fs::read_to_string(scene.path(name)).unwrap();
+        assert!(trace.contains("/proc/locks"), "{trace}");
+        trace.contains("\"/proc\"")
+    };
+    assert!(!searches("trace"));
+    // Of a lock beside it, whoever took it is looked into, and nobody else.
+    assert!(!searches("beside"));
+    // The process is dead that took this one, and the command of the search is to be seen.
+    assert!(searches("deleted"));
+}
