@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::measure::{BARE, Case, Table};
-use crate::tables::{case, lock_of, timed};
+use crate::tables::{case, lock_of, settle, timed};
 use crate::tools::{Programs, Tool, quiet};
 
 const CONTENDERS: &str = "contenders on one lock, for each of them";
@@ -70,10 +70,7 @@ fn lock_files(folder: &Path, count: usize, programs: &Programs, tools: &[Tool]) 
     let locks: Vec<_> = (0..count)
         .map(|number| folder.join(format!("lock{number}")))
         .collect();
-    for lock in &locks {
-        // The record of a run that has ended: no process has such a PID.
-        fs::write(lock, "2000000000\n").unwrap();
-    }
+    settle(&locks);
     let mut cases = vec![case(BARE, quiet(&programs.trivial))];
     for tool in tools {
         let (tool, trivial, locks) = (tool.clone(), programs.trivial.clone(), locks.clone());

@@ -20,6 +20,7 @@
 )]
 
 mod chart;
+mod crowd;
 mod growth;
 mod measure;
 mod report;
@@ -45,6 +46,7 @@ fn main() {
     tables.extend(growth::all(folder.path(), &programs, &tools));
     let rounds = rounds(&words);
     measure::measure(&mut tables, rounds);
+    tables.extend(crowd::all(folder.path(), &programs, &tools, rounds.min(20)));
     let memory = growth::memory(folder.path(), &programs, &tools);
 
     report::print(&tables, &memory, rounds);

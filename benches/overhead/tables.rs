@@ -1,6 +1,7 @@
 //! What is measured at one size: a start, a refusal, `--close`, waking, `--status`, file systems.
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
@@ -106,11 +107,25 @@ fn refusal(folder: &Path, programs: &Programs, tools: &[Tool]) -> Table {
     table("a refusal", tools.iter().map(case).collect())
 }
 
+/// Makes lock files that look at nobody: each holds the record of a run that has ended, no process has
+/// such a PID, and it was written more than a second after the file was made.
+pub fn settle<'a>(locks: impl IntoIterator<Item = &'a PathBuf>) {
+    let files: Vec<_> = locks
+        .into_iter()
+        .map(|lock| File::create(lock).unwrap())
+        .collect();
+    // There is no event to wait for but the time itself.
+    std::thread::sleep(Duration::from_millis(1100));
+    for mut file in files {
+        file.write_all(b"2000000000\n").unwrap();
+    }
+}
+
 /// A lock file that the bench itself holds or lets go.
-struct Taken(File);
+pub struct Taken(File);
 
 impl Taken {
-    fn new(path: &Path) -> Taken {
+    pub fn new(path: &Path) -> Taken {
         Taken(
             File::options()
                 .create(true)
@@ -120,12 +135,12 @@ impl Taken {
         )
     }
 
-    fn take(&self) {
+    pub fn take(&self) {
         flock(&self.0, FlockOperation::NonBlockingLockExclusive).unwrap();
         fcntl_lock(&self.0, FlockOperation::NonBlockingLockExclusive).unwrap();
     }
 
-    fn let_go(&self) {
+    pub fn let_go(&self) {
         flock(&self.0, FlockOperation::Unlock).unwrap();
         fcntl_lock(&self.0, FlockOperation::Unlock).unwrap();
     }
