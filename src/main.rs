@@ -5,9 +5,9 @@
 //!                         \--> Busy --report--> stderr, the log and the exit status
 //! ```
 //!
-//! Each arrow is a folder, and each noun is a type that only the step before can make: what needs the
-//! lock asks for `Held`, so a run without it cannot be written down. This file is the order of the
-//! steps and nothing else.
+//! Each arrow is a folder, each noun a type. Only `lock/` can make a `Held`, and what needs the lock
+//! asks for one: so a run without it cannot be written down. This file is the order of the steps and
+//! nothing else.
 //!
 //! The system calls of a run, on a lock file that has a record, and why each is there. The test
 //! `cost/budget.rs` holds the list.
@@ -35,9 +35,8 @@
 //! | close | lock/record | the command gets the lock and its mark, and no more |
 //! | execve | run/exec | |
 //!
-//! A page fault costs more than most of these calls. So two functions that a plain run does not reach,
-//! and that would be drawn into those that it does, are marked `#[cold]`: waiting, and looking for a
-//! deleted lock file.
+//! A page fault costs more than most of these calls. So waiting, which a plain run does not reach and
+//! which would be drawn into what it does reach, is marked `#[cold]`.
 
 // Rust's own start-up would ignore SIGPIPE, install two signal handlers and poll three descriptors,
 // all of which the command would inherit or wait for. The C `main` is in `sys/entry.rs`.
@@ -129,6 +128,9 @@ fn lock_descriptor(
 }
 
 /// Takes the lock, or the first free slot, and becomes the command.
+///
+/// The log and the time limit are looked at before the lock, so that what is wrong with them is told
+/// before anybody is kept out.
 fn run_locked(run: &Run) -> Result<Outcome, Error> {
     let limit = run.max_runtime.map(RuntimeLimit::new).transpose()?;
     let log = run.log.as_deref().map(Log::open).transpose()?;
@@ -161,8 +163,8 @@ fn run_locked(run: &Run) -> Result<Outcome, Error> {
 /// From the lock to the command. Returns only an error.
 ///
 /// What there is to say comes after our PID is written, so that whoever looks meanwhile finds the new
-/// holder; and the guardian is started last, because it is the one step that can fail and must then
-/// leave nothing behind.
+/// holder; and the guardian is started after that, with only the line that the command starts behind
+/// it, because it is the one step that can fail and must then leave nothing behind.
 fn start(run: &Run, held: Held, stopwatch: Option<Instant>, context: ExecContext) -> Error {
     let target = held.file().target();
     let tell = |notice| run.reporting.tell(context.log.as_ref(), &notice);

@@ -13,6 +13,7 @@
 
 #![allow(
     clippy::missing_docs_in_private_items,
+    clippy::too_many_lines,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::print_stdout,

@@ -8,7 +8,6 @@ use std::path::Path;
 use std::process::{self, Command, Output, Stdio};
 use std::slice;
 
-use super::here::errno;
 use crate::model::error::Error;
 use crate::sys;
 use crate::text::escape::{in_a_line, position};
@@ -86,7 +85,7 @@ const OTHER_NAMES: u32 = 100;
 pub fn write(crontab: &[u8]) -> Result<(), Error> {
     let folder = env::temp_dir();
     let file = scratch(&folder, crontab)
-        .map_err(|error| Error::TemporaryFile(folder.into_os_string(), errno(&error)))?;
+        .map_err(|error| Error::TemporaryFile(folder.into_os_string(), sys::errno_of(error)))?;
     let output = run(Command::new("crontab").arg("-").stdin(file))?;
     if output.status.success() {
         return Ok(());
@@ -117,7 +116,7 @@ fn scratch(folder: &Path, text: &[u8]) -> io::Result<Stdio> {
 
 /// Runs crontab(1), and waits for its end.
 fn run(crontab: &mut Command) -> Result<Output, Error> {
-    sys::with_children(|| crontab.output()).map_err(|error| Error::NoCrontab(errno(&error)))
+    sys::with_children(|| crontab.output()).map_err(|error| Error::NoCrontab(sys::errno_of(error)))
 }
 
 /// What crontab(1) said when it failed, in a line; or how it ended, if it said nothing.

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-use super::here::errno;
 use crate::model::error::Error;
+use crate::sys;
 
 /// Makes the folder of a log, and those on the way to it. Gives the ones that were not there.
 pub fn make(log: &Path) -> Result<Vec<PathBuf>, Error> {
@@ -19,7 +19,7 @@ pub fn make(log: &Path) -> Result<Vec<PathBuf>, Error> {
             Err(_) if folder.is_dir() => {}
             Err(error) => {
                 remove(&made);
-                let reason = match errno(&error) {
+                let reason = match sys::errno_of(error) {
                     Errno::EXIST => Errno::NOTDIR,
                     other => other,
                 };

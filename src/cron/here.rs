@@ -2,7 +2,6 @@
 
 use std::env;
 use std::ffi::{CStr, OsStr};
-use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{self, Path, PathBuf};
 
@@ -25,7 +24,7 @@ impl Here {
     pub fn new() -> Result<Here, Error> {
         env::current_dir()
             .map(Here)
-            .map_err(|error| Error::WorkingDirectory(errno(&error)))
+            .map_err(|error| Error::WorkingDirectory(sys::errno_of(error)))
     }
 
     /// An absolute path, by text alone: no link is resolved, and nothing has to exist. An empty one
@@ -34,18 +33,18 @@ impl Here {
         if path.is_empty() {
             return Err(Errno::NOENT);
         }
-        path::absolute(self.0.join(path)).map_err(|error| errno(&error))
+        path::absolute(self.0.join(path)).map_err(sys::errno_of)
     }
 
     /// The word that stands for the lock, wherever it is read.
-    pub fn lock_file(&self, place: LockTarget) -> Result<PathBuf, Error> {
-        let path = match place {
+    pub fn lock_file(&self, target: LockTarget) -> Result<PathBuf, Error> {
+        let path = match target {
             LockTarget::File(path) => path,
             LockTarget::Remote(word) => return Ok(OsStr::from_bytes(word.to_bytes()).into()),
             LockTarget::Descriptor(_) => return Err(usage("--install takes a lock file")),
         };
         self.absolute(OsStr::from_bytes(path.to_bytes()))
-            .map_err(|reason| Error::Open(place, reason))
+            .map_err(|reason| Error::Open(target, reason))
     }
 
     /// The absolute path of a log.
@@ -60,9 +59,4 @@ impl Here {
             .and_then(|place| self.absolute(OsStr::from_bytes(place.to_bytes())))
             .map_err(|reason| Error::Execute(name.to_owned().into(), reason))
     }
-}
-
-/// The number of the system's that an error of std's has.
-pub fn errno(error: &io::Error) -> Errno {
-    Errno::from_io_error(error).unwrap_or(Errno::IO)
 }

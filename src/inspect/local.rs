@@ -11,9 +11,9 @@ use rustix::path::Arg;
 
 use super::process::what_became_of;
 use super::state::{Displaced, Holder, Holders, LockReport, LockState, RecordedProcess};
-use crate::lock::elsewhere::absolute;
 use crate::lock::file::OPEN_FLAGS;
-use crate::lock::mark::{Name, Sighting};
+use crate::lock::mark::{Claim, Name};
+use crate::lock::others::real_path;
 use crate::lock::record::{self, Record};
 use crate::sys::{self, FileLocks, Found, Snapshot, State};
 
@@ -102,7 +102,7 @@ fn marked(
     };
     let there = file.map(sys::state_of_descriptor).transpose()?;
     // A mark on the file that is there, which is free, is of a run that is just ending or has let go.
-    let is_elsewhere = |mark: &Sighting| !there.as_ref().is_some_and(|there| mark.names(there.id));
+    let is_elsewhere = |mark: &Claim| !there.as_ref().is_some_and(|there| mark.names(there.id));
     let marks: Vec<_> = name.marks(snapshot.marks()?).filter(is_elsewhere).collect();
     if marks.is_empty() {
         return Ok(None);
@@ -127,7 +127,7 @@ fn deleted(
     file: Option<BorrowedFd<'_>>,
 ) -> Result<Option<LockReport>, Errno> {
     // Of what is in no folder that is there, nobody can say that it was deleted.
-    let Some(path) = if_there(absolute(path))? else {
+    let Some(path) = if_there(real_path(path))? else {
         return Ok(None);
     };
     let folder = match (file, path.parent()) {

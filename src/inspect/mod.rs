@@ -13,8 +13,8 @@ use crate::sys::Snapshot;
 pub use process::has_let_go;
 use state::LockReport;
 
-/// Looks at one lock. The snapshot is of every process here, and is taken when a lock needs it: one on a
-/// server does not.
+/// Looks at one lock. The snapshot is of the system's table of locks, and is taken when a lock needs it:
+/// one on a server does not.
 pub fn inspect(snapshot: &LazyCell<Snapshot>, target: LockTarget) -> LockReport {
     match target {
         LockTarget::File(path) => local::file(snapshot, path),

@@ -128,7 +128,7 @@ impl LockReport {
         }
     }
 
-    /// The holding, if the lock is held.
+    /// The holders, if the lock is held.
     pub fn holders(self) -> Option<Holders> {
         match self.state {
             Ok(LockState::Held(holders)) => Some(holders),

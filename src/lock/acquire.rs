@@ -1,16 +1,16 @@
 //! From a [`LockFile`] to [`Held`]: the one decision who may run, in its order. Prints nothing.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::retry_on_intr;
 
-use super::elsewhere::{self, Others};
 use super::file::{LockFile, MOST_ATTEMPTS};
 use super::held::{Attempt, Busy, Held, Remarks};
 use super::mark::Mark;
-use super::named::Named;
+use super::others::{self, Others};
 use super::take::{Deadline, Taken, take};
+use super::verify::VerifiedName;
 use crate::model::error::Error;
 use crate::model::lock::{LockApi, LockOptions};
 use crate::model::target::LockTarget;
@@ -42,72 +42,91 @@ pub fn acquire(mut file: LockFile, options: &LockOptions) -> Result<Attempt, Err
     let mut seen = Vec::new();
     for _ in 0..MOST_ATTEMPTS {
         let target = file.target();
-        let busy = |waited| {
-            Ok(Attempt::Busy(Busy {
-                target,
-                waited,
-                helper_text: Vec::new(),
-            }))
-        };
-        match take(&mut file, options, deadline)? {
-            Taken::ByUs => {}
-            Taken::ByOthers => return busy(false),
-            Taken::NotInTime => return busy(true),
-        }
-        // Somebody held it, and has ended. Now for the one that the path leads to.
-        if file.is_elsewhere() {
-            file = file.again()?;
-            continue;
-        }
-        let LockTarget::File(path) = target else {
-            return Ok(Attempt::Held(Held::new(file, None, Remarks::default())));
-        };
-        let state = file.state()?;
-        let mark = match (options.checks_name, options.api) {
-            (true, LockApi::Flock) => Mark::announce(path, &state, options.mode)
-                .map_err(|reason| Error::Mark(target, reason))?,
-            _ => None,
-        };
-        let Some(mut named) = Named::verify(&file, path, &state, options)? else {
-            drop(mark);
-            file = file.again()?;
-            continue;
-        };
-        if options.checks_name && !named.is_settled() {
-            match elsewhere::look(&file, path, mark.as_ref(), &named, options.wait, &mut seen)? {
-                Others::None => {}
-                Others::File(theirs) => {
-                    drop(mark);
-                    file = theirs;
-                    continue;
-                }
-                Others::Marked(name, says) => {
-                    let access = file.access();
-                    drop((mark, named, file));
-                    if !elsewhere::wait(target, name, says, deadline)? {
-                        return busy(!matches!(deadline, Deadline::Now));
-                    }
-                    file = LockFile::open(target, access)?;
-                    continue;
-                }
+        match try_once(file, options, deadline, &mut seen)? {
+            Step::Held(held) => return Ok(Attempt::Held(held)),
+            Step::Busy { waited } => {
+                return Ok(Attempt::Busy(Busy {
+                    target,
+                    waited,
+                    helper_text: Vec::new(),
+                }));
             }
-            match Named::verify(&file, path, &state, options)? {
-                Some(still) => named = still,
-                None => {
-                    drop(mark);
-                    file = file.again()?;
-                    continue;
-                }
-            }
+            Step::Again(next) => file = next,
         }
-        let remarks = Remarks {
-            previous: named.living_record(),
-            unrecorded: named.write_record().err(),
-            ..Remarks::default()
-        };
-        return Ok(Attempt::Held(Held::new(file, mark, remarks)));
     }
     Err(Error::Replaced(file.target()))
+}
+
+/// The end of one try.
+#[allow(clippy::large_enum_variant)] // There is one in a process.
+enum Step {
+    /// The lock is ours, and its name.
+    Held(Held),
+    /// Somebody else has it.
+    Busy {
+        /// It was waited for, in vain.
+        waited: bool,
+    },
+    /// All begins again, with this file.
+    Again(LockFile),
+}
+
+/// The five steps, once. Where it begins again, nothing is held any more.
+fn try_once(
+    mut file: LockFile,
+    options: &LockOptions,
+    deadline: Deadline,
+    seen: &mut Vec<OwnedFd>,
+) -> Result<Step, Error> {
+    match take(&mut file, options, deadline)? {
+        Taken::ByUs => {}
+        Taken::ByOthers => return Ok(Step::Busy { waited: false }),
+        Taken::NotInTime => return Ok(Step::Busy { waited: true }),
+    }
+    // Somebody held it, and has ended. Now for the one that the path leads to.
+    if file.is_elsewhere() {
+        return file.again().map(Step::Again);
+    }
+    let target = file.target();
+    let LockTarget::File(path) = target else {
+        return Ok(Step::Held(Held::new(file, None, Remarks::default())));
+    };
+    let state = file.state()?;
+    let mark = match (options.checks_name, options.api) {
+        (true, LockApi::Flock) => Mark::announce(path, &state, options.mode)
+            .map_err(|reason| Error::Mark(target, reason))?,
+        _ => None,
+    };
+    let mut verified = VerifiedName::verify(&file, path, &state, options)?;
+    if let Some(named) = verified
+        .as_ref()
+        .filter(|named| options.checks_name && !named.is_settled())
+    {
+        match others::look(&file, path, mark.as_ref(), named, options.wait, seen)? {
+            Others::None => verified = VerifiedName::verify(&file, path, &state, options)?,
+            Others::File(theirs) => return Ok(Step::Again(theirs)),
+            Others::Marked(name, says) => {
+                let access = file.access();
+                drop((mark, verified, file));
+                return match others::wait(target, name, says, deadline)? {
+                    true => LockFile::open(target, access).map(Step::Again),
+                    false => Ok(Step::Busy {
+                        waited: !matches!(deadline, Deadline::Now),
+                    }),
+                };
+            }
+        }
+    }
+    let Some(named) = verified else {
+        drop(mark);
+        return file.again().map(Step::Again);
+    };
+    let remarks = Remarks {
+        previous: named.living_record(),
+        unrecorded: named.write_record().err(),
+        ..Remarks::default()
+    };
+    Ok(Step::Held(Held::new(file, mark, remarks)))
 }
 
 /// Drops the lock of a descriptor, which all processes that share it have in common.

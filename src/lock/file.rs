@@ -83,7 +83,8 @@ impl LockFile {
     /// # Errors
     ///
     /// [`Error::Open`], [`Error::Create`], [`Error::DanglingLink`], or [`Error::Descriptor`] where no
-    /// descriptor from 10 up is free. For a descriptor that is not open, [`Error::Lock`].
+    /// descriptor from 10 up is free; [`Error::Replaced`] where the path changes again and again. For a
+    /// descriptor that is not open, [`Error::Lock`].
     pub fn open(target: LockTarget, access: Access) -> Result<LockFile, Error> {
         let path = match target {
             LockTarget::File(path) => path,

@@ -80,8 +80,7 @@ pub fn ask(
         // A variable is as long as a word at the most (execve(2), "Limits"); a command is many.
         let text = command.map(|command| command.to_string().chars().take(MOST_BYTES).collect());
         helper.envs(text.map(|text: String| (COMMAND, text)));
-        sys::with_children(|| run(helper))
-            .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+        sys::with_children(|| run(helper)).map_err(sys::errno_of)
     });
     output.map_err(|reason| NoHelper(name, reason))
 }

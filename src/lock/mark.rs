@@ -73,11 +73,11 @@ impl Name {
     }
 
     /// Of these locks, the marks of this name, each with what it says.
-    pub fn marks(self, locks: &[MarkedRange]) -> impl Iterator<Item = Sighting> {
+    pub fn marks(self, locks: &[MarkedRange]) -> impl Iterator<Item = Claim> {
         let ours = locks.iter().filter(move |lock| lock.start == self.start);
         ours.map(|lock| {
             let said = lock.length - 1;
-            Sighting {
+            Claim {
                 file: said >> 1,
                 is_shared: said & 1 == 1,
             }
@@ -87,17 +87,17 @@ impl Name {
 
 /// What a mark says.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Sighting {
+pub struct Claim {
     /// The hash of the locked file.
     file: i64,
     /// It is locked for many.
     is_shared: bool,
 }
 
-impl Sighting {
+impl Claim {
     /// What the mark of this lock says.
-    pub fn of(file: FileId, mode: LockMode) -> Sighting {
-        Sighting {
+    pub fn of(file: FileId, mode: LockMode) -> Claim {
+        Claim {
             file: hash_of(file),
             is_shared: mode == LockMode::Shared,
         }
@@ -106,7 +106,7 @@ impl Sighting {
     /// Whether two runs that say this may not both hold their locks. On one and the same file it is
     /// flock(2) that decides: a mark that is still there then is that of a run which is just ending, or
     /// has let go of its lock.
-    pub fn excludes(self, other: Sighting) -> bool {
+    pub fn excludes(self, other: Claim) -> bool {
         self.file != other.file && !(self.is_shared && other.is_shared)
     }
 
@@ -126,7 +126,7 @@ pub struct Mark {
     /// Of which name.
     pub name: Name,
     /// What it says.
-    pub says: Sighting,
+    pub says: Claim,
     /// Keeps it. The command inherits it. Nothing where no mark can be made here, for this reason.
     pub kept: Result<OwnedFd, Errno>,
 }
@@ -146,7 +146,7 @@ impl Mark {
         let Some(name) = Name::of(path)? else {
             return Ok(None);
         };
-        let says = Sighting::of(state.id, mode);
+        let says = Claim::of(state.id, mode);
         let kept = sys::announce(name.start, says.length());
         match kept {
             Err(reason) if !means_unsupported(reason) => Err(reason),

@@ -1,12 +1,12 @@
-//! From a place to [`Held`](held::Held): the one decision who may run, and what goes with the lock.
+//! From a target to [`Held`](held::Held): the one decision who may run, and what goes with the lock.
 
 pub mod acquire;
-pub mod elsewhere;
 pub mod file;
 pub mod held;
 pub mod helper;
 pub mod mark;
-mod named;
+pub mod others;
 pub mod record;
 pub mod remote;
 mod take;
+mod verify;

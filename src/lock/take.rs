@@ -162,9 +162,7 @@ fn range_lock(mode: LockMode) -> RangeLock {
 fn forget_guard<Guard>(taken: io::Result<Guard>) -> Result<(), Errno> {
     // An error without a number of the system's is none that flock(2) documents, and so never means
     // "taken".
-    taken
-        .map(mem::forget)
-        .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+    taken.map(mem::forget).map_err(sys::errno_of)
 }
 
 /// The one error that means "somebody else has it" (flock(2)); for a record lock there are two

@@ -21,7 +21,7 @@ pub enum Error {
     Create(&'static CStr, Errno),
     /// The lock file is a symbolic link to nothing, and nothing is ever made through a link.
     DanglingLink(&'static CStr),
-    /// There is no descriptor that scripts leave alone.
+    /// There is no free descriptor from 10 up.
     Descriptor(LockTarget, Errno),
     /// The call that locks failed otherwise than with "taken".
     Lock(LockTarget, Errno),
@@ -33,7 +33,7 @@ pub enum Error {
     Look(LockTarget, Errno),
     /// The timer that is to end a wait cannot be set up.
     Timer(LockTarget, Errno),
-    /// No guardian could be posted.
+    /// No guardian could be started.
     Guardian(LockTarget, Errno),
     /// The end of the command's time cannot be set.
     MaxRuntime(&'static str),

@@ -1,4 +1,4 @@
-//! How a lock is taken, and who keeps it.
+//! How a lock is taken, who keeps it, and what becomes of the command when it is lost.
 
 use std::time::Duration;
 
@@ -14,8 +14,7 @@ pub struct LockOptions {
     /// Whether the PID is written into the file: only under an exclusive flock on a path, so that
     /// no two ever write at once.
     pub writes_record: bool,
-    /// Whether another holder of the name is looked for, whose file the name no longer leads to; and a
-    /// holder that let go.
+    /// Whether the name is marked and others that hold it are looked for, also one that let go.
     pub checks_name: bool,
 }
 

@@ -53,7 +53,7 @@ pub enum Shell {
 
 /// A run for the crontab.
 pub struct Install {
-    /// When cron starts it, as [`crate::cli::schedule`] gives it.
+    /// When cron starts it: five fields or one `@word`, with a blank between each.
     pub schedule: Vec<u8>,
     /// The name under which this program was started.
     pub program: &'static CStr,

@@ -53,7 +53,7 @@ pub fn scheme(word: &CStr) -> Option<&str> {
     std::str::from_utf8(scheme).ok().filter(|_| is_one)
 }
 
-/// The places to try in turn: the lock file alone, or LOCKFILE, LOCKFILE.2 and so on, with their
+/// The targets to try in turn: the lock file alone, or LOCKFILE, LOCKFILE.2 and so on, with their
 /// numbers.
 pub fn slots(
     target: LockTarget,

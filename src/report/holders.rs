@@ -21,7 +21,7 @@ impl Display for Sentence<'_> {
         match &all.confirmed[..] {
             [] => write!(out, "held {}", By(all)),
             [one] => {
-                write!(out, "held by {}{}", Named(one), For(all.since))?;
+                write!(out, "held by {}{}", ProcessName(one), For(all.since))?;
                 if !one.command.is_empty() {
                     write!(out, ": {}", Escaped(&one.command))?;
                 }
@@ -77,7 +77,7 @@ impl Display for List<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, holder) in self.0.iter().enumerate() {
             let comma = if index == 0 { "" } else { ", " };
-            write!(out, "{comma}{}", Named(holder))?;
+            write!(out, "{comma}{}", ProcessName(holder))?;
             if !holder.command.is_empty() {
                 write!(out, " ({})", Escaped(&holder.command))?;
             }
@@ -87,9 +87,9 @@ impl Display for List<'_> {
 }
 
 /// A process, and what is not as one would expect: `PID 21488 of user 33 (stopped)`
-struct Named<'a>(&'a Holder);
+struct ProcessName<'a>(&'a Holder);
 
-impl Display for Named<'_> {
+impl Display for ProcessName<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let holder = self.0;
         write!(out, "PID {}", holder.pid)?;

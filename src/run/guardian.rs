@@ -10,8 +10,8 @@ use crate::model::error::Error;
 use crate::model::lock::Keeper;
 use crate::sys;
 
-/// Posts a guardian over a lock that is not the command's to keep, and has exec take the lock's
-/// descriptor away from the command.
+/// Starts a guardian over a lock that is not the command's to keep, and has exec take the descriptors of
+/// the lock and its mark away from the command.
 ///
 /// Until exec, we hold the lock as well, and from the guardian's first word on it does: there is no
 /// moment at which nobody does. If exec fails, our process ends, and so does the guardian.

@@ -1,4 +1,5 @@
-//! The result of a call of the C library: a number, and for -1 the reason in errno(3).
+//! The result of a call of the C library: a number, and for -1 the reason in errno(3); and the reason of
+//! an error of std's.
 
 use std::io;
 
@@ -7,7 +8,12 @@ use rustix::io::Errno;
 
 /// The reason that the last failed call left in errno(3).
 pub fn last_error() -> Errno {
-    Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO)
+    errno_of(io::Error::last_os_error())
+}
+
+/// The reason that an error of std's has; EIO where that is none of the system's.
+pub fn errno_of(error: io::Error) -> Errno {
+    Errno::from_io_error(&error).unwrap_or(Errno::IO)
 }
 
 /// The result of a call, or the reason if it is negative. To be asked before the next call, which

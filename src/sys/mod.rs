@@ -12,7 +12,7 @@
 //! | ofd_lock/ | fcntl, none | `HAVE_RANGES`, `set` |
 //! | file_state/ | statx, other | `of_descriptor`, `of_path`, `of_link`, `is_kernels` |
 //! | mark/ | memfd, none | `HAVE_MARKS`, `announce` |
-//! | guardian/ | linux, kqueue | `start` |
+//! | guardian/ | linux, kqueue | `start`; on Linux also `GUARDIAN` |
 //! | lost/ | sigio, none | `TELLS_OF_LOSS`, `signal_at_end` |
 //! | observe/, locks | linux/snapshot, f_getlk | `INSPECT_FLAGS`, `Snapshot` with `take`, `of`, `marks`, `locked`, `deleted` |
 //! | observe/, processes | linux/process, macos, freebsd, none | `process`, `identity`, `command_line`, `knows_every_pid`; but for Linux, `has_open` |
@@ -46,6 +46,7 @@ mod unwind_stubs;
 pub use clock::local_time;
 pub use descriptor::{callers_descriptor, move_up};
 pub(crate) use entry::entry_point;
+pub use errno::errno_of;
 pub use exec::{ExecArgs, environment_with};
 pub use file_state::{
     FileId, FileState, is_kernels, of_descriptor as state_of_descriptor, of_link as state_of_link,

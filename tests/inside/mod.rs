@@ -7,6 +7,7 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::missing_docs_in_private_items,
+    clippy::too_many_lines,
     clippy::panic,
     clippy::undocumented_unsafe_blocks,
     clippy::unwrap_used,

@@ -9,6 +9,7 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::missing_docs_in_private_items,
+    clippy::too_many_lines,
     clippy::panic,
     clippy::print_stdout,
     clippy::type_complexity,

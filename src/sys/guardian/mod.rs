@@ -1,5 +1,6 @@
 //! The process that holds a lock for as long as another process lives: its ward, which is this
-//! process, and later the command that it becomes.
+//! process, and later the command that it becomes. It only waits. What else a guardian is to do belongs
+//! into `run/guardian.rs`, as a function that this is given.
 //!
 //! A platform's file offers `start(lock, mark)`: it starts the guardian, and returns the end of a pipe
 //! from which [`start_guardian`] reads the guardian's answer. The guardian then has three

@@ -375,6 +375,18 @@ fn the_system_calls_in_the_design_are_those_that_a_run_makes() {
 }
 
 #[test]
+fn the_system_calls_at_the_head_of_main_are_those_in_the_design() {
+    let main = fs::read_to_string(Path::new(ROOT).join("src/main.rs")).unwrap();
+    let row = |line: &'static str| line.strip_prefix("//! | ")?.split(" |").next();
+    let main: &'static str = Box::leak(main.into_boxed_str());
+    let at_head: Vec<_> = main.lines().filter_map(row).skip(1).collect();
+    let mut listed = first_cells(crate::support::documents::section(DESIGN, "System calls"));
+    let start = listed.iter().position(|call| call == "open").unwrap();
+    listed.push("execve".to_owned());
+    assert_eq!(at_head, listed[start..]);
+}
+
+#[test]
 fn the_figures_in_the_readme_are_those_that_the_bench_saved() {
     let saved = fs::read_to_string(Path::new(ROOT).join("benches/overhead.json")).unwrap();
     let saved: serde_json::Value = serde_json::from_str(&saved).unwrap();

@@ -1,15 +1,15 @@
 //! The locks that descriptors have, by the `lock:` lines of their `fdinfo` (proc_pid_fdinfo(5)).
 
 use std::fs;
-use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-use super::mounts::{Inode, Mount, Named, mount_seen_by};
+use super::mounts::{Inode, ListedFile, Mount, mount_seen_by};
 use super::table::{Api, Entry, Index};
+use crate::sys::errno::errno_of;
 
 /// How often the list of processes is made again at the most, while there are new ones in it.
 const MOST_LISTS: usize = 100;
@@ -84,8 +84,8 @@ impl Descriptors {
     /// Looks into the processes of the list that are not known yet. Returns whether there were any.
     fn look_at_new(&mut self) -> Result<bool, Errno> {
         let mut found_new = false;
-        for process in fs::read_dir("/proc").map_err(errno)? {
-            let name = process.map_err(errno)?.file_name();
+        for process in fs::read_dir("/proc").map_err(errno_of)? {
+            let name = process.map_err(errno_of)?.file_name();
             if let Some(Ok(pid)) = name.to_str().map(str::parse) {
                 found_new |= self.look_at(pid);
             }
@@ -112,7 +112,7 @@ impl Descriptors {
     }
 
     /// Looks into a process, and where it has a lock on this very file, into its children, and so on.
-    pub fn look_at_family(&mut self, pid: u32, name: &Named) {
+    pub fn look_at_family(&mut self, pid: u32, name: &ListedFile) {
         let mut family = vec![pid];
         while let Some(pid) = family.pop() {
             self.look_at(pid);
@@ -145,7 +145,7 @@ impl Descriptors {
     }
 
     /// The processes with a lock on this very file, by their PIDs.
-    pub fn holders_of(&self, name: &Named) -> Vec<u32> {
+    pub fn holders_of(&self, name: &ListedFile) -> Vec<u32> {
         let mut holders = Vec::new();
         for descriptor in self.locks_on(&name.inode) {
             if !holders.contains(&descriptor.pid) && name.is_at(&descriptor.place) {
@@ -178,11 +178,11 @@ impl Descriptors {
     fn read_threads(&mut self, pid: u32, process: &Path) -> Result<(), Errno> {
         let threads = process.join("task");
         // One folder for each, and two links that every folder has.
-        if fs::metadata(&threads).map_err(errno)?.nlink() <= 3 {
+        if fs::metadata(&threads).map_err(errno_of)?.nlink() <= 3 {
             return Ok(());
         }
-        for thread in fs::read_dir(threads).map_err(errno)? {
-            let thread = thread.map_err(errno)?.path();
+        for thread in fs::read_dir(threads).map_err(errno_of)? {
+            let thread = thread.map_err(errno_of)?.path();
             match self.read_descriptors_of(pid, &thread) {
                 Ok(_) | Err(Errno::NOENT | Errno::SRCH) => {}
                 Err(reason) => return Err(reason),
@@ -194,10 +194,10 @@ impl Descriptors {
     /// Reads the descriptors of a process or a thread. Gives how many there are.
     fn read_descriptors_of(&mut self, pid: u32, process: &Path) -> Result<usize, Errno> {
         let mut count = 0;
-        for descriptor in fs::read_dir(process.join("fdinfo")).map_err(errno)? {
-            let descriptor = descriptor.map_err(errno)?;
+        for descriptor in fs::read_dir(process.join("fdinfo")).map_err(errno_of)? {
+            let descriptor = descriptor.map_err(errno_of)?;
             count += 1;
-            let info = match fs::read(descriptor.path()).map_err(errno) {
+            let info = match fs::read(descriptor.path()).map_err(errno_of) {
                 Ok(info) => String::from_utf8_lossy(&info).into_owned(),
                 // It was closed while we looked; that is not a lock that we missed.
                 Err(Errno::NOENT | Errno::SRCH) => continue,
@@ -221,13 +221,13 @@ impl Descriptors {
 
     /// Notes a locked file that has no name any more.
     fn note_if_deleted(&mut self, process: &Path, place: &Path, info: &str) -> Result<(), Errno> {
-        let name = fs::read_link(place).map_err(errno)?;
+        let name = fs::read_link(place).map_err(errno_of)?;
         let Some(path) = name.as_os_str().as_bytes().strip_suffix(DELETED) else {
             return Ok(());
         };
         // A file may really be called so.
         let there = fs::symlink_metadata(&name);
-        let ours = fs::metadata(place).map_err(errno)?;
+        let ours = fs::metadata(place).map_err(errno_of)?;
         if there.is_ok_and(|there| (there.dev(), there.ino()) == (ours.dev(), ours.ino())) {
             return Ok(());
         }
@@ -240,9 +240,4 @@ impl Descriptors {
         self.deleted.push(file);
         Ok(())
     }
-}
-
-/// The number of the system's that an error of std's has.
-pub fn errno(error: io::Error) -> Errno {
-    Errno::from_io_error(&error).unwrap_or(Errno::IO)
 }

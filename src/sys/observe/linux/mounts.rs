@@ -7,14 +7,14 @@ use std::path::Path;
 use rustix::fs::{Stat, fstat, fstatfs, major, minor, stat};
 use rustix::io::Errno;
 
-use super::descriptors::errno;
+use crate::sys::errno::errno_of;
 
 /// How the kernel names a file in its lists of locks: the file system's device number, which is not
 /// what stat(2) says on btrfs and overlayfs, and the inode number; `fe:00:1234`.
 pub type Inode = String;
 
 /// A file that may be locked.
-pub struct Named {
+pub struct ListedFile {
     /// Its name in the lists.
     pub inode: Inode,
     /// Files of other subvolumes may have the same name.
@@ -25,7 +25,7 @@ pub struct Named {
     state: Stat,
 }
 
-impl Named {
+impl ListedFile {
     /// The device of its file system.
     pub fn device(&self) -> &str {
         device_of(&self.inode)
@@ -50,7 +50,7 @@ pub fn device_of(file: &Inode) -> &str {
 /// # Errors
 ///
 /// Where it cannot be looked at.
-pub fn name_of(file: BorrowedFd<'_>, mounts: &[Mount]) -> Result<Option<Named>, Errno> {
+pub fn name_of(file: BorrowedFd<'_>, mounts: &[Mount]) -> Result<Option<ListedFile>, Errno> {
     let info = info_of(file)?;
     let state = fstat(file)?;
     let kind = kind_of(file)?;
@@ -65,7 +65,7 @@ pub fn name_of(file: BorrowedFd<'_>, mounts: &[Mount]) -> Result<Option<Named>, 
         // Linux before 5.14.
         None => state.st_ino.to_string(),
     };
-    Ok(Some(Named {
+    Ok(Some(ListedFile {
         inode: format!("{device}:{inode}"),
         is_ambiguous: kind == BTRFS || kind == BCACHEFS,
         keeps_locks_elsewhere: ELSEWHERE.contains(&kind),
@@ -138,7 +138,7 @@ impl Mount {
 ///
 /// Where they cannot be read, other than that there is no such process or that it is not allowed.
 pub fn mounts_of(process: &Path) -> Result<Vec<Mount>, Errno> {
-    let mounts = match fs::read(process.join("mountinfo")).map_err(errno) {
+    let mounts = match fs::read(process.join("mountinfo")).map_err(errno_of) {
         Ok(mounts) => mounts,
         Err(
             Errno::NOENT | Errno::NOTDIR | Errno::SRCH | Errno::ACCESS | Errno::PERM | Errno::INVAL,
@@ -186,7 +186,7 @@ pub fn mount_of<'a>(info: &str, mounts: &'a [Mount]) -> Option<&'a Mount> {
 ///
 /// Where there is no `/proc`.
 pub fn info_of(file: BorrowedFd<'_>) -> Result<String, Errno> {
-    fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd())).map_err(errno)
+    fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd())).map_err(errno_of)
 }
 
 /// A field of a descriptor's `fdinfo`.

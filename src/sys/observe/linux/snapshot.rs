@@ -18,10 +18,11 @@ use std::process;
 use rustix::fs::{OFlags, makedev};
 use rustix::io::Errno;
 
-use super::descriptors::{Descriptors, errno};
-use super::mounts::{Mount, Named, device_of, info_of, mount_of, mounts_of, name_of};
+use super::descriptors::Descriptors;
+use super::mounts::{ListedFile, Mount, device_of, info_of, mount_of, mounts_of, name_of};
 use super::process::knows_every_pid;
 use super::table::{Api, Entry, Table};
+use crate::sys::errno::errno_of;
 use crate::sys::file_state::FileId;
 use crate::sys::observe::{FileLocks, Found, MarkedRange, State, WhyUnknown};
 
@@ -50,7 +51,7 @@ pub struct Snapshot {
 impl Snapshot {
     /// Reads the table.
     pub fn take() -> Snapshot {
-        let (table, failure) = match Table::read().map_err(errno) {
+        let (table, failure) = match Table::read().map_err(errno_of) {
             Ok(table) => (table, None),
             Err(reason) => (Table::default(), Some(reason)),
         };
@@ -145,7 +146,7 @@ impl Snapshot {
     ///
     /// A look takes its time, and the lock may have gone from one to another meanwhile: where that may
     /// be so, the processes are looked into once more.
-    fn holders(&self, name: &Named, takers: &[u32], writer: Option<u32>) -> Vec<u32> {
+    fn holders(&self, name: &ListedFile, takers: &[u32], writer: Option<u32>) -> Vec<u32> {
         let mut descriptors = self.descriptors.borrow_mut();
         for &pid in takers.iter().chain(&writer) {
             descriptors.look_at_family(pid, name);
@@ -177,7 +178,12 @@ impl Snapshot {
     }
 
     /// Whether a lock that the table has may be one of a process that cannot be looked into.
-    fn may_be_of_closed(&self, descriptors: &Descriptors, name: &Named, takers: &[u32]) -> bool {
+    fn may_be_of_closed(
+        &self,
+        descriptors: &Descriptors,
+        name: &ListedFile,
+        takers: &[u32],
+    ) -> bool {
         let mut seen = descriptors
             .locks_on(&name.inode)
             .map(|descriptor| descriptor.pid);
@@ -252,7 +258,7 @@ impl Snapshot {
     /// Looks into whoever may have a lock on a file of the same file system, once for each of these:
     /// into ourselves and those whom the table names; and while it has such a lock that nobody has who
     /// was looked into, into all.
-    fn look_beside(&self, name: &Named) -> Result<(), Errno> {
+    fn look_beside(&self, name: &ListedFile) -> Result<(), Errno> {
         let device = name.device();
         let mut looked = self.looked_beside.borrow_mut();
         if looked.iter().any(|it| it == device) {
@@ -293,7 +299,7 @@ impl Snapshot {
     }
 
     /// The locks that the table has on the files of this name.
-    fn locks_on(&self, name: &Named) -> impl Iterator<Item = &Entry> {
+    fn locks_on(&self, name: &ListedFile) -> impl Iterator<Item = &Entry> {
         let locks = self.table.locks_on(&name.inode);
         locks.filter(|lock| mark(lock).is_none())
     }
@@ -334,7 +340,7 @@ fn locked_files(
 ) -> Result<Found, Errno> {
     let mut found = Found::default();
     for descriptor in descriptors.locked().filter(|it| it.api == Api::Flock) {
-        match fs::metadata(&descriptor.place).map_err(errno) {
+        match fs::metadata(&descriptor.place).map_err(errno_of) {
             Ok(state) => {
                 let (device, inode) = (state.dev(), state.ino());
                 if is_wanted(FileId { device, inode }) {
@@ -380,7 +386,7 @@ fn blind_spot() -> Option<WhyUnknown> {
     if !knows_every_pid() {
         return Some(WhyUnknown::OtherPidNamespace);
     }
-    match fs::metadata("/proc/1").map_err(errno) {
+    match fs::metadata("/proc/1").map_err(errno_of) {
         Ok(_) => None,
         Err(reason) if is_answer(reason) => Some(WhyUnknown::ProcHidden),
         Err(reason) => Some(WhyUnknown::Failed(reason)),

@@ -15,9 +15,9 @@ use rustix::fs::{self, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::file::{LockFile, MOST_ATTEMPTS, OPEN_FLAGS};
-use super::mark::{Mark, Name, Sighting};
-use super::named::Named;
+use super::mark::{Claim, Mark, Name};
 use super::take::Deadline;
+use super::verify::VerifiedName;
 use crate::model::error::Error;
 use crate::model::lock::Wait;
 use crate::model::target::LockTarget;
@@ -34,7 +34,7 @@ pub enum Others {
     /// Somebody, by a lock on this file. It can be waited for there.
     File(LockFile),
     /// Somebody whose mark is seen, and whose file is not to be had.
-    Marked(Name, Sighting),
+    Marked(Name, Claim),
 }
 
 /// Looks for others that hold the name of this file, which we have locked and announced.
@@ -46,12 +46,12 @@ pub enum Others {
 /// # Errors
 ///
 /// [`Error::Look`] where the look cannot be completed: that is no reason to run beside somebody.
-/// [`Error::Descriptor`].
+/// [`Error::Descriptor`]. [`Error::Open`] where another program's deleted file may not be opened.
 pub fn look(
     file: &LockFile,
     path: &CStr,
     mark: Option<&Mark>,
-    named: &Named,
+    named: &VerifiedName,
     wait: Wait,
     seen: &mut Vec<OwnedFd>,
 ) -> Result<Others, Error> {
@@ -67,7 +67,7 @@ pub fn look(
             }
             (_, [_, ..]) => snapshot.locked(names),
             (_, []) if !named.may_be_anothers() => return Ok(Others::None),
-            (_, []) => match absolute(path) {
+            (_, []) => match real_path(path) {
                 Ok(path) => snapshot.deleted(&path, file.as_fd()),
                 // The path leads elsewhere by now, which is seen when the name is verified again.
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ACCESS) => {
@@ -108,7 +108,7 @@ pub fn look(
 pub fn wait(
     target: LockTarget,
     name: Name,
-    says: Sighting,
+    says: Claim,
     deadline: Deadline,
 ) -> Result<bool, Error> {
     loop {
@@ -127,7 +127,7 @@ pub fn wait(
 }
 
 /// What those of these marks say that exclude ours.
-fn excluding(all: &[MarkedRange], mark: Option<&Mark>) -> Vec<Sighting> {
+fn excluding(all: &[MarkedRange], mark: Option<&Mark>) -> Vec<Claim> {
     let ours = mark.into_iter();
     ours.flat_map(|ours| {
         let theirs = ours.name.marks(all);
@@ -185,7 +185,7 @@ fn open(file: &LockFile, place: &Path, seen: &mut Vec<OwnedFd>) -> Result<Opened
 /// # Errors
 ///
 /// As realpath(3).
-pub fn absolute(path: &CStr) -> Result<PathBuf, Errno> {
+pub fn real_path(path: &CStr) -> Result<PathBuf, Errno> {
     let path = Path::new(OsStr::from_bytes(path.to_bytes()));
     let resolved = match (path.is_symlink(), path.parent(), path.file_name()) {
         (false, Some(folder), Some(name)) => {
@@ -197,5 +197,5 @@ pub fn absolute(path: &CStr) -> Result<PathBuf, Errno> {
         }
         _ => path.canonicalize(),
     };
-    resolved.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+    resolved.map_err(sys::errno_of)
 }

@@ -16,7 +16,7 @@ use crate::sys::{self, FileState};
 const AGE: i64 = 1;
 
 /// A locked file that its path leads to.
-pub struct Named {
+pub struct VerifiedName {
     /// Its state.
     state: FileState,
     /// It, open once more for reading and writing, where a record may be written; or why it cannot be
@@ -29,7 +29,7 @@ pub struct Named {
     lives: bool,
 }
 
-impl Named {
+impl VerifiedName {
     /// Looks where the path leads to now. Nothing if not to the locked file, whose state was this.
     ///
     /// Where a record may be written, the file is opened for that by its path, which is the look
@@ -43,8 +43,8 @@ impl Named {
         path: &CStr,
         locked: &FileState,
         options: &LockOptions,
-    ) -> Result<Option<Named>, Error> {
-        let is_ours = options.writes_record && could_be_ours(file, locked);
+    ) -> Result<Option<VerifiedName>, Error> {
+        let is_ours = options.writes_record && may_hold_record(file, locked);
         let writer = is_ours.then(|| file.open_to_write(path)).flatten();
         let there = match &writer {
             Some(Ok(writer)) => sys::state_of_descriptor(writer.as_fd()),
@@ -67,7 +67,7 @@ impl Named {
             Content::Record(record) => record.is_alive(),
             _ => false,
         };
-        Ok(Some(Named {
+        Ok(Some(VerifiedName {
             state,
             writer,
             content,
@@ -78,9 +78,9 @@ impl Named {
     /// Whether nobody else can hold a lock of this name: the last thing that happened to the file is
     /// that a run which is dead wrote its record, well after the file was made.
     ///
-    /// That run was let in under this name, since to rename or link a file changes the time of its last
-    /// change apart from its content's, if its file system notes that, and a file that was made in the place of another is as young as
-    /// its content. So whoever held the name then was in its way.
+    /// That run was let in under this name: to rename or link a file changes the time of its last change
+    /// apart from its content's, on a file system that notes that; and a file that was made in the place
+    /// of another is as young as its content. So whoever held the name then was in its way.
     pub fn is_settled(&self) -> bool {
         let state = &self.state;
         matches!(self.content, Content::Record(_))
@@ -131,7 +131,7 @@ fn leads_elsewhere(reason: Errno) -> bool {
 
 /// Whether a record may be written into a file, by its looks; and it is not the kernel's, whose files
 /// all look empty.
-fn could_be_ours(file: &LockFile, state: &FileState) -> bool {
+fn may_hold_record(file: &LockFile, state: &FileState) -> bool {
     let is_kernels = || sys::is_kernels(file.as_fd()) != Ok(false);
     record::could_be_ours(state) && !(state.size == 0 && is_kernels())
 }
