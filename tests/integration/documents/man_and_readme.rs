@@ -387,6 +387,22 @@ fn the_system_calls_at_the_head_of_main_are_those_in_the_design() {
 }
 
 #[test]
+fn the_orders_in_the_readme_are_those_that_the_checker_printed() {
+    let printed = fs::read_to_string(Path::new(ROOT).join("tests/schedules/orders.md")).unwrap();
+    let table = between(README, "| meanwhile |", "\n\n");
+    let rows: Vec<_> = table.lines().skip(2).collect();
+    assert!(rows.len() > 10, "{rows:?}");
+    for row in rows {
+        // There, each has the state at the start, too.
+        let (meanwhile, figures) = row.split_once(" | ").unwrap();
+        assert!(
+            printed.contains(&format!("{meanwhile}, rec | {figures}")),
+            "{row}"
+        );
+    }
+}
+
+#[test]
 fn the_figures_in_the_readme_are_those_that_the_bench_saved() {
     let saved = fs::read_to_string(Path::new(ROOT).join("benches/overhead.json")).unwrap();
     let saved: serde_json::Value = serde_json::from_str(&saved).unwrap();
