@@ -107,7 +107,7 @@ fn marked(
     if marks.is_empty() {
         return Ok(None);
     }
-    let found = snapshot.locked(|file| marks.iter().any(|mark| mark.names(file)))?;
+    let found = snapshot.locked(&|file| marks.iter().any(|mark| mark.names(file)))?;
     let unseen = Holders {
         confirmed: Vec::new(),
         takers: Vec::new(),

@@ -60,40 +60,41 @@ pub fn look(
     for _ in 0..MOST_ATTEMPTS {
         let snapshot = Snapshot::take();
         let marks = excluding(snapshot.marks().map_err(cannot)?, mark);
-        let names = |file: FileId| marks.iter().any(|theirs| theirs.names(file));
-        let places = match (mark, &marks[..]) {
-            (Some(mark), [_, ..]) if matches!(wait, Wait::No) => {
-                return Ok(Others::Marked(mark.name, mark.says));
+        let claim = mark.filter(|_| !marks.is_empty());
+        let claim = claim.map(|mark| Others::Marked(mark.name, mark.says));
+        let found = match (claim.is_some(), wait) {
+            (true, Wait::No) => Found::default(),
+            // That it is a conflict is known, so nothing that goes wrong here is an error.
+            (true, Wait::For(_) | Wait::Forever) => {
+                let names = |file: FileId| marks.iter().any(|theirs| theirs.names(file));
+                snapshot.locked(&names).unwrap_or_default()
             }
-            (_, [_, ..]) => snapshot.locked(names),
-            (_, []) if !named.may_be_anothers() => return Ok(Others::None),
-            (_, []) => match real_path(path) {
-                Ok(path) => snapshot.deleted(&path, file.as_fd()),
+            (false, _) if !named.may_be_anothers() => return Ok(Others::None),
+            (false, _) => match real_path(path) {
+                Ok(path) => snapshot.deleted(&path, file.as_fd()).map_err(cannot)?,
                 // The path leads elsewhere by now, which is seen when the name is verified again.
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ACCESS) => {
                     return Ok(Others::None);
                 }
-                Err(reason) => Err(reason),
+                Err(reason) => return Err(cannot(reason)),
             },
         };
-        let Found {
-            places,
-            mut has_vanished,
-        } = places.map_err(cannot)?;
-        for place in &places {
-            match open(file, place, seen).map_err(cannot)? {
-                Opened::Theirs(theirs) => return file.elsewhere(theirs).map(Others::File),
-                Opened::Closed(reason) if marks.is_empty() => {
+        let mut has_vanished = found.has_vanished;
+        for place in &found.places {
+            match open(file, place, seen) {
+                Ok(Opened::Theirs(theirs)) => return file.elsewhere(theirs).map(Others::File),
+                Ok(Opened::Gone) => has_vanished = true,
+                Ok(Opened::Closed(reason)) if claim.is_none() => {
                     return Err(Error::Open(file.target(), reason));
                 }
-                Opened::Seen | Opened::Closed(_) => {}
-                Opened::Gone => has_vanished = true,
+                Err(reason) if claim.is_none() => return Err(cannot(reason)),
+                Ok(Opened::Seen | Opened::Closed(_)) | Err(_) => {}
             }
         }
-        match (mark, &marks[..]) {
-            _ if has_vanished => {}
-            (Some(mark), [_, ..]) => return Ok(Others::Marked(mark.name, mark.says)),
-            _ => return Ok(Others::None),
+        match claim {
+            Some(claim) => return Ok(claim),
+            None if !has_vanished => return Ok(Others::None),
+            None => {}
         }
     }
     Err(cannot(Errno::AGAIN))

@@ -27,6 +27,8 @@ pub struct VerifiedName {
     content: Content,
     /// It holds a record, and a process with that PID lives.
     lives: bool,
+    /// The path leads to it through a symbolic link at its end, so that its record is another name's.
+    is_through_link: bool,
 }
 
 impl VerifiedName {
@@ -72,6 +74,7 @@ impl VerifiedName {
             writer,
             content,
             lives,
+            is_through_link: file.is_through_link(),
         }))
     }
 
@@ -85,8 +88,11 @@ impl VerifiedName {
         let state = &self.state;
         matches!(self.content, Content::Record(_))
             && !self.lives
+            && !self.is_through_link
             && state.links == 1
             && state.notes_renames
+            // HFS+ does not note a rename, and has whole seconds.
+            && state.modified.nanoseconds != 0
             && state.modified == state.changed
             && state
                 .born

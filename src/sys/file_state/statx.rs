@@ -73,9 +73,11 @@ fn state(found: Statx) -> FileState {
         modified: timestamp(found.stx_mtime),
         changed: timestamp(found.stx_ctime),
         born: has_birth.then(|| timestamp(found.stx_btime)),
-        // Those that know chattr(1)'s append-only files are Linux's own, and all of them do: ext4,
-        // XFS, Btrfs, F2FS, bcachefs, tmpfs, and overlayfs over one of these.
-        notes_renames: found.stx_attributes_mask.contains(StatxAttributes::APPEND),
+        // Those that know chattr(1)'s append-only files are Linux's own, and do: ext4, XFS, Btrfs,
+        // F2FS, bcachefs, tmpfs, and overlayfs over one of these. (HFS+ knows them, too, and does
+        // not.) A file that is itself a mount point got its name without being renamed.
+        notes_renames: found.stx_attributes_mask.contains(StatxAttributes::APPEND)
+            && !found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT),
     }
 }
 

@@ -79,7 +79,7 @@ impl Snapshot {
     /// # Errors
     ///
     /// What kept the look from being complete, other than that it is not allowed.
-    pub fn locked(&self, is_wanted: impl Fn(FileId) -> bool) -> Result<Found, Errno> {
+    pub fn locked(&self, is_wanted: &dyn Fn(FileId) -> bool) -> Result<Found, Errno> {
         self.0.locked(is_wanted)
     }
 

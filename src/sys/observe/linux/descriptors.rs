@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{lstat, readlink, stat};
 use rustix::io::Errno;
 
 use super::mounts::{Inode, ListedFile, Mount, mount_seen_by};
+use super::read::read;
 use super::table::{Api, Entry, Index};
 use crate::sys::errno::errno_of;
 
@@ -21,12 +22,10 @@ pub struct Descriptors {
     locked: Vec<Locked>,
     /// Which of them have a lock on a file.
     by_file: Index,
-    /// Locked files that were deleted.
-    deleted: Vec<DeletedFile>,
-    /// Which of them had a path.
+    /// Which of them have a file that had a path and was deleted.
     by_path: Index,
-    /// A descriptor that has a lock was gone at the second look, perhaps handed on.
-    pub has_vanished: bool,
+    /// The files of descriptors that had a lock and were gone at the second look, perhaps handed on.
+    pub vanished: Vec<Inode>,
     /// Processes that were looked into.
     known: Vec<u32>,
     /// Those of them that may not be looked into.
@@ -45,18 +44,23 @@ pub struct Locked {
     pub place: PathBuf,
     /// The call by which the lock was taken.
     pub api: Api,
-}
-
-/// A locked file that was deleted.
-pub struct DeletedFile {
-    /// The mount that it is on.
-    pub mount: Mount,
-    /// Where it can be opened.
-    pub place: PathBuf,
+    /// Its `fdinfo`.
+    info: String,
 }
 
 /// What the kernel marks the name of a deleted file with (proc_pid_fd(5)).
 const DELETED: &[u8] = b" (deleted)";
+
+impl Locked {
+    /// Whether its file is really called so, with the kernel's words at the end, and not deleted.
+    fn is_called_so(&self, path: &Path) -> Result<bool, Errno> {
+        let mut name = path.as_os_str().as_bytes().to_vec();
+        name.extend_from_slice(DELETED);
+        let ours = stat(&self.place)?;
+        let there = lstat(&name[..]);
+        Ok(there.is_ok_and(|there| (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)))
+    }
+}
 
 impl Descriptors {
     /// Looks into all processes, or until that `is_enough`. Returns whether it came to one or the other:
@@ -65,7 +69,7 @@ impl Descriptors {
     /// A process that is forked while we look is in no list that was made before, and may be the only
     /// one that still has the lock of its parent. So the list is made again until there is nobody new
     /// in it.
-    pub fn look_at_all(&mut self, mut is_enough: impl FnMut(&Descriptors) -> bool) -> bool {
+    pub fn look_at_all(&mut self, is_enough: &dyn Fn(&Descriptors) -> bool) -> bool {
         for _ in 0..MOST_LISTS {
             if self.saw_everybody || is_enough(self) {
                 return true;
@@ -118,8 +122,9 @@ impl Descriptors {
             self.look_at(pid);
             if self.holders_of(name).contains(&pid) {
                 // Not every kernel lists them (CONFIG_PROC_CHILDREN).
-                let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
-                let children = children.unwrap_or_default();
+                let children = format!("/proc/{pid}/task/{pid}/children");
+                let children = read(Path::new(&children)).unwrap_or_default();
+                let children = String::from_utf8_lossy(&children);
                 let children = children.split(' ').filter_map(|child| child.parse().ok());
                 family.extend(children.filter(|child| !self.known.contains(child)));
             }
@@ -137,11 +142,38 @@ impl Descriptors {
         numbers.filter_map(|&number| self.locked.get(number))
     }
 
-    /// Locked files that had this path and were deleted.
-    pub fn deleted(&self, path: &Path) -> impl Iterator<Item = &DeletedFile> {
+    /// Where locked files can be opened that had this path and were deleted, if their mount is one that
+    /// `is_wanted`. Only of these anything more is asked, since other file systems may not answer.
+    ///
+    /// # Errors
+    ///
+    /// As stat(2), and of reading the mounts of a process.
+    pub fn deleted(
+        &mut self,
+        path: &Path,
+        is_wanted: &dyn Fn(&Mount) -> bool,
+    ) -> Result<Vec<PathBuf>, Errno> {
+        let mut places = Vec::new();
         let numbers = self.by_path.get(path.as_os_str().as_bytes());
-        let numbers = numbers.into_iter().flatten();
-        numbers.filter_map(|&number| self.deleted.get(number))
+        for number in numbers.into_iter().flatten() {
+            let Some(descriptor) = self.locked.get(*number) else {
+                continue;
+            };
+            match descriptor.is_called_so(path) {
+                Ok(false) => {}
+                Ok(true) => continue,
+                Err(Errno::NOENT | Errno::SRCH) => {
+                    self.vanished.push(Inode::new());
+                    continue;
+                }
+                Err(reason) => return Err(reason),
+            }
+            let process = Path::new("/proc").join(descriptor.pid.to_string());
+            if is_wanted(&mount_seen_by(&process, &descriptor.info)?) {
+                places.push(descriptor.place.clone());
+            }
+        }
+        Ok(places)
     }
 
     /// The processes with a lock on this very file, by their PIDs.
@@ -178,7 +210,7 @@ impl Descriptors {
     fn read_threads(&mut self, pid: u32, process: &Path) -> Result<(), Errno> {
         let threads = process.join("task");
         // One folder for each, and two links that every folder has.
-        if fs::metadata(&threads).map_err(errno_of)?.nlink() <= 3 {
+        if stat(&threads)?.st_nlink <= 3 {
             return Ok(());
         }
         for thread in fs::read_dir(threads).map_err(errno_of)? {
@@ -197,47 +229,41 @@ impl Descriptors {
         for descriptor in fs::read_dir(process.join("fdinfo")).map_err(errno_of)? {
             let descriptor = descriptor.map_err(errno_of)?;
             count += 1;
-            let info = match fs::read(descriptor.path()).map_err(errno_of) {
+            let info = match read(&descriptor.path()) {
                 Ok(info) => String::from_utf8_lossy(&info).into_owned(),
                 // It was closed while we looked; that is not a lock that we missed.
                 Err(Errno::NOENT | Errno::SRCH) => continue,
                 Err(reason) => return Err(reason),
             };
             let lines = info.lines().filter_map(|line| line.strip_prefix("lock:"));
-            for lock in lines.filter_map(|line| Entry::of(line.trim_start())) {
+            let locks = lines.filter_map(|line| Entry::of(line.trim_start()));
+            for lock in locks.filter(|lock| !lock.is_mark()) {
                 let place = process.join("fd").join(descriptor.file_name());
-                match self.note_if_deleted(process, &place, &info) {
-                    Err(Errno::NOENT | Errno::SRCH) => self.has_vanished = true,
-                    other => other?,
+                match readlink(&place, Vec::new()) {
+                    Ok(name) => self.note_if_deleted(name.as_bytes()),
+                    Err(Errno::NOENT | Errno::SRCH) => self.vanished.push(lock.file.clone()),
+                    Err(Errno::ACCESS | Errno::PERM) => {}
+                    Err(reason) => return Err(reason),
                 }
-                let api = lock.api;
                 let numbers = self.by_file.entry(lock.file.into_bytes()).or_default();
                 numbers.push(self.locked.len());
-                self.locked.push(Locked { pid, place, api });
+                let (api, info) = (lock.api, info.clone());
+                self.locked.push(Locked {
+                    pid,
+                    place,
+                    api,
+                    info,
+                });
             }
         }
         Ok(count)
     }
 
-    /// Notes a locked file that has no name any more.
-    fn note_if_deleted(&mut self, process: &Path, place: &Path, info: &str) -> Result<(), Errno> {
-        let name = fs::read_link(place).map_err(errno_of)?;
-        let Some(path) = name.as_os_str().as_bytes().strip_suffix(DELETED) else {
-            return Ok(());
-        };
-        // A file may really be called so.
-        let there = fs::symlink_metadata(&name);
-        let ours = fs::metadata(place).map_err(errno_of)?;
-        if there.is_ok_and(|there| (there.dev(), there.ino()) == (ours.dev(), ours.ino())) {
-            return Ok(());
+    /// Notes that the next descriptor's file had another name, if the kernel says that it was deleted.
+    fn note_if_deleted(&mut self, name: &[u8]) {
+        if let Some(path) = name.strip_suffix(DELETED) {
+            let numbers = self.by_path.entry(path.to_vec()).or_default();
+            numbers.push(self.locked.len());
         }
-        let file = DeletedFile {
-            mount: mount_seen_by(process, info)?,
-            place: place.to_owned(),
-        };
-        let numbers = self.by_path.entry(path.to_vec()).or_default();
-        numbers.push(self.deleted.len());
-        self.deleted.push(file);
-        Ok(())
     }
 }

@@ -1,13 +1,12 @@
 //! How Linux's lists of locks name a file: by numbers that stat(2) does not always give.
 
-use std::fs;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::Path;
 
 use rustix::fs::{Stat, fstat, fstatfs, major, minor, stat};
 use rustix::io::Errno;
 
-use crate::sys::errno::errno_of;
+use super::read::read;
 
 /// How the kernel names a file in its lists of locks: the file system's device number, which is not
 /// what stat(2) says on btrfs and overlayfs, and the inode number; `fe:00:1234`.
@@ -138,7 +137,7 @@ impl Mount {
 ///
 /// Where they cannot be read, other than that there is no such process or that it is not allowed.
 pub fn mounts_of(process: &Path) -> Result<Vec<Mount>, Errno> {
-    let mounts = match fs::read(process.join("mountinfo")).map_err(errno_of) {
+    let mounts = match read(&process.join("mountinfo")) {
         Ok(mounts) => mounts,
         Err(
             Errno::NOENT | Errno::NOTDIR | Errno::SRCH | Errno::ACCESS | Errno::PERM | Errno::INVAL,
@@ -186,7 +185,9 @@ pub fn mount_of<'a>(info: &str, mounts: &'a [Mount]) -> Option<&'a Mount> {
 ///
 /// Where there is no `/proc`.
 pub fn info_of(file: BorrowedFd<'_>) -> Result<String, Errno> {
-    fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd())).map_err(errno_of)
+    let path = format!("/proc/self/fdinfo/{}", file.as_raw_fd());
+    let info = read(Path::new(&path))?;
+    Ok(String::from_utf8_lossy(&info).into_owned())
 }
 
 /// A field of a descriptor's `fdinfo`.

@@ -1,8 +1,11 @@
 //! What Linux's `/proc` tells of a process (proc_pid_stat(5), proc_pid_status(5)).
 
-use std::fs;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use rustix::fs::readlink;
+
+use super::read::read;
 use crate::sys::guardian::GUARDIAN;
 use crate::sys::observe::{Identity, Process};
 
@@ -13,7 +16,7 @@ const PF_KTHREAD: u64 = 0x0020_0000;
 
 /// Looks a process up in its `stat`.
 pub fn process(pid: u32) -> Option<Process> {
-    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let stat = read(Path::new(&format!("/proc/{pid}/stat"))).ok()?;
     let stat = String::from_utf8_lossy(&stat);
     // The name in parentheses may hold anything, parentheses too.
     let (name, rest) = stat.rsplit_once(") ")?;
@@ -43,14 +46,15 @@ pub fn process(pid: u32) -> Option<Process> {
 /// The process whose lock a guardian holds, as its pidfd tells, which is on 1. Nothing where that
 /// process has ended, or where something else only has a guardian's name.
 fn ward(guardian: u32) -> Option<u32> {
-    let info = fs::read_to_string(format!("/proc/{guardian}/fdinfo/1")).ok()?;
+    let info = read(Path::new(&format!("/proc/{guardian}/fdinfo/1"))).ok()?;
+    let info = String::from_utf8_lossy(&info);
     let number = info.lines().find_map(|line| line.strip_prefix("Pid:"))?;
     number.trim().parse().ok().filter(|&pid| pid > 0)
 }
 
 /// Looks up whose a process is in its `status`.
 pub fn identity(pid: u32) -> Identity {
-    let status = fs::read(format!("/proc/{pid}/status")).unwrap_or_default();
+    let status = read(Path::new(&format!("/proc/{pid}/status"))).unwrap_or_default();
     let status = String::from_utf8_lossy(&status);
     let numbers = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name));
@@ -66,12 +70,12 @@ pub fn identity(pid: u32) -> Identity {
 
 /// Looks up a command line in `cmdline`, or a name in `comm`.
 pub fn command_line(pid: u32) -> Option<Vec<u8>> {
-    let mut line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let mut line = read(Path::new(&format!("/proc/{pid}/cmdline"))).ok()?;
     while line.last() == Some(&0) {
         line.pop();
     }
     if line.is_empty() {
-        let name = fs::read(format!("/proc/{pid}/comm")).ok()?;
+        let name = read(Path::new(&format!("/proc/{pid}/comm"))).ok()?;
         return Some([b"[", name.trim_ascii_end(), b"]"].concat());
     }
     line.iter_mut()
@@ -83,5 +87,6 @@ pub fn command_line(pid: u32) -> Option<Vec<u8>> {
 /// Only the initial PID namespace has a number for every process; the namespace's own number is
 /// fixed (PROC_PID_INIT_INO in the kernel's proc_ns.h).
 pub fn knows_every_pid() -> bool {
-    fs::read_link("/proc/self/ns/pid").is_ok_and(|name| name.as_os_str() == "pid:[4026531836]")
+    readlink("/proc/self/ns/pid", Vec::new())
+        .is_ok_and(|name| name.as_bytes() == b"pid:[4026531836]")
 }

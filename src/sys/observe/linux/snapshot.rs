@@ -9,17 +9,14 @@
 //! which are looked into, and all of them only where that does not account for every lock.
 
 use std::cell::{OnceCell, RefCell};
-use std::fs;
 use std::os::fd::BorrowedFd;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::process;
 
-use rustix::fs::{OFlags, makedev};
+use rustix::fs::{OFlags, makedev, stat};
 use rustix::io::Errno;
 
 use super::descriptors::Descriptors;
-use super::mounts::{ListedFile, Mount, device_of, info_of, mount_of, mounts_of, name_of};
+use super::mounts::{Inode, ListedFile, Mount, device_of, info_of, mount_of, mounts_of, name_of};
 use super::process::knows_every_pid;
 use super::table::{Api, Entry, Table};
 use crate::sys::errno::errno_of;
@@ -157,7 +154,7 @@ impl Snapshot {
             || !takers.iter().all(|pid| holders.contains(pid))
             || self.locks_on(name).any(is_without_pid)
         {
-            descriptors.look_at_all(|_| false);
+            descriptors.look_at_all(&|_| false);
             holders = descriptors.holders_of(name);
         }
         let mut doubtful: Vec<u32> = match &holders[..] {
@@ -198,7 +195,7 @@ impl Snapshot {
     /// # Errors
     ///
     /// What kept the look from being complete, other than that it is not allowed.
-    pub fn locked(&self, is_wanted: impl Fn(FileId) -> bool) -> Result<Found, Errno> {
+    pub fn locked(&self, is_wanted: &dyn Fn(FileId) -> bool) -> Result<Found, Errno> {
         let mut descriptors = self.descriptors.borrow_mut();
         let flocks = self.table.locks();
         let flocks =
@@ -206,14 +203,14 @@ impl Snapshot {
         for pid in flocks.filter_map(|lock| lock.taker) {
             descriptors.look_at(pid);
         }
-        let found = locked_files(&descriptors, &is_wanted)?;
+        let found = locked_files(&descriptors, is_wanted)?;
         if !found.places.is_empty() {
             return Ok(found);
         }
-        descriptors.look_at_all(|_| false);
+        descriptors.look_at_all(&|_| false);
         match descriptors.failure {
             Some(reason) => Err(reason),
-            None => locked_files(&descriptors, &is_wanted),
+            None => locked_files(&descriptors, is_wanted),
         }
     }
 
@@ -238,60 +235,62 @@ impl Snapshot {
         match (&name, self.blind_spot()) {
             (Some(name), None) if !name.keeps_locks_elsewhere => self.look_beside(name)?,
             _ => {
-                self.descriptors.borrow_mut().look_at_all(|_| false);
+                self.descriptors.borrow_mut().look_at_all(&|_| false);
             }
         }
-        let descriptors = self.descriptors.borrow();
+        let mut descriptors = self.descriptors.borrow_mut();
         if let Some(reason) = descriptors.failure {
             return Err(reason);
         }
         let info = info_of(beside).ok();
         let ours = info.and_then(|info| mount_of(&info, self.mounts().ok()?));
-        let files = descriptors.deleted(path);
-        let files = files.filter(|file| ours.is_none_or(|ours| ours.is_same_place(&file.mount)));
+        let is_here = |theirs: &Mount| ours.is_none_or(|ours| ours.is_same_place(theirs));
+        let places = descriptors.deleted(path, &is_here)?;
+        let is_beside = |file: &Inode| {
+            let device = name.as_ref().map(|name| name.device());
+            file.is_empty() || device.is_none_or(|device| device_of(file) == device)
+        };
         Ok(Found {
-            places: files.map(|file| file.place.clone()).collect(),
-            has_vanished: descriptors.has_vanished,
+            places,
+            has_vanished: descriptors.vanished.iter().any(is_beside),
         })
     }
 
-    /// Looks into whoever may have a lock on a file of the same file system, once for each of these:
-    /// into ourselves and those whom the table names; and while it has such a lock that nobody has who
-    /// was looked into, into all.
+    /// Looks into whoever may have a lock on another file of the same file system, once for each of
+    /// these: into those whom the table names; and while it has such a lock that nobody has who was
+    /// looked into, into all.
     fn look_beside(&self, name: &ListedFile) -> Result<(), Errno> {
         let device = name.device();
         let mut looked = self.looked_beside.borrow_mut();
         if looked.iter().any(|it| it == device) {
             return Ok(());
         }
-        looked.push(device.to_owned());
+        let is_itself = |lock: &&Entry| lock.file == name.inode && !name.is_ambiguous;
+        let is_beside = |lock: &&Entry| device_of(&lock.file) == device && !is_itself(lock);
+        if !self.table.locks().any(|lock| is_itself(&lock)) {
+            looked.push(device.to_owned());
+        }
         let mut descriptors = self.descriptors.borrow_mut();
-        let is_beside = |lock: &&Entry| device_of(&lock.file) == device;
-        let takers = self
-            .table
-            .locks()
-            .filter(is_beside)
-            .filter_map(|lock| lock.taker);
-        descriptors.look_at(process::id());
-        takers.for_each(|pid| {
+        let beside = self.table.locks().filter(is_beside);
+        for pid in beside.filter_map(|lock| lock.taker) {
             descriptors.look_at(pid);
-        });
+        }
         let is_accounted_for = |descriptors: &Descriptors| {
-            let is_open = |lock: &Entry| descriptors.locks_on(&lock.file).next().is_none();
-            let mut open = self
-                .table
-                .locks()
-                .filter(is_beside)
-                .filter(|lock| is_open(lock))
-                .peekable();
-            if open.peek().is_none() {
+            let is_open = |lock: &&Entry| descriptors.locks_on(&lock.file).next().is_none();
+            let is_unknown = |lock: &&Entry| is_beside(lock) && is_open(lock);
+            if !self.table.locks().any(|lock| is_unknown(&lock)) {
                 return true;
             }
             // Most of them are gone by now: they come and go.
             let now = Table::read();
-            now.is_ok_and(|now| !open.any(|lock| now.has(lock)))
+            now.is_ok_and(|now| {
+                !self
+                    .table
+                    .locks()
+                    .any(|lock| is_unknown(&lock) && now.has(lock))
+            })
         };
-        let is_complete = descriptors.look_at_all(is_accounted_for);
+        let is_complete = descriptors.look_at_all(&is_accounted_for);
         match is_complete || !descriptors.closed.is_empty() {
             true => Ok(()),
             false => Err(Errno::AGAIN),
@@ -336,13 +335,13 @@ fn mark(lock: &Entry) -> Option<MarkedRange> {
 /// The files with a flock that are wanted, of the processes that were looked into.
 fn locked_files(
     descriptors: &Descriptors,
-    is_wanted: impl Fn(FileId) -> bool,
+    is_wanted: &dyn Fn(FileId) -> bool,
 ) -> Result<Found, Errno> {
     let mut found = Found::default();
     for descriptor in descriptors.locked().filter(|it| it.api == Api::Flock) {
-        match fs::metadata(&descriptor.place).map_err(errno_of) {
+        match stat(&descriptor.place) {
             Ok(state) => {
-                let (device, inode) = (state.dev(), state.ino());
+                let (device, inode) = (state.st_dev, state.st_ino);
                 if is_wanted(FileId { device, inode }) {
                     found.places.push(descriptor.place.clone());
                 }
@@ -386,7 +385,7 @@ fn blind_spot() -> Option<WhyUnknown> {
     if !knows_every_pid() {
         return Some(WhyUnknown::OtherPidNamespace);
     }
-    match fs::metadata("/proc/1").map_err(errno_of) {
+    match stat("/proc/1") {
         Ok(_) => None,
         Err(reason) if is_answer(reason) => Some(WhyUnknown::ProcHidden),
         Err(reason) => Some(WhyUnknown::Failed(reason)),

@@ -11,8 +11,10 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
+use std::mem;
 
 use super::mounts::Inode;
+use crate::sys::observe::MarkedRange;
 
 /// Where the table is.
 const PATH: &str = "/proc/locks";
@@ -24,7 +26,7 @@ const WHOLE: usize = 3000;
 /// Where the second descriptor begins: in the middle of the smallest page.
 const HALF: usize = 2048;
 
-/// No page is larger, and no lock with all its waiters is longer.
+/// How much is asked for at once: no page is larger. A lock with very many waiters may be longer.
 const ROOM: usize = 1 << 16;
 
 /// How many lines two pieces must have in common. One may be of a lock that was dropped and taken again
@@ -63,15 +65,14 @@ impl Table {
 
     /// Reads all pieces of it, some of them more than once.
     fn read_pieces(&mut self) -> io::Result<()> {
-        let mut file = File::open(PATH)?;
-        let mut piece = vec![0; ROOM];
-        let length = file.read(&mut piece)?;
-        self.add(piece.get(..length).unwrap_or_default());
-        if length < WHOLE && file.read(&mut piece)? == 0 {
+        let mut reader = Reader::open()?;
+        let first = reader.next(ROOM)?;
+        self.add(&first);
+        if first.len() < WHOLE && reader.next(ROOM)?.is_empty() {
             return Ok(());
         }
         for _ in 0..READINGS {
-            if self.read_joined(&mut piece)? {
+            if self.read_joined()? {
                 break;
             }
         }
@@ -101,33 +102,29 @@ impl Table {
     }
 
     /// Reads the table by two descriptors. Returns whether all pieces joined.
-    fn read_joined(&mut self, room: &mut [u8]) -> io::Result<bool> {
-        let (mut this, mut other) = (File::open(PATH)?, File::open(PATH)?);
-        let skipped = other.read(room.get_mut(..HALF).unwrap_or_default())?;
-        // What is left of the line that was cut there comes first in its next piece, and is older.
-        let (mut is_cut, mut other_is_cut) = (false, skipped > 0);
+    fn read_joined(&mut self) -> io::Result<bool> {
+        let (mut this, mut other) = (Reader::open()?, Reader::open()?);
+        let skipped = other.next(HALF)?;
+        self.add(&skipped);
         let mut before = Vec::new();
         let mut is_joined = true;
         loop {
-            let length = this.read(room)?;
-            let piece = room.get(..length).unwrap_or_default();
+            // The line that was cut at the end of the last piece comes first, and is older.
+            let is_cut = !this.cut.is_empty();
+            let piece = this.next(ROOM)?;
+            self.add(&piece);
             if piece.is_empty() {
                 // The last piece goes to the end of the table if there was room for more in it.
                 return Ok(is_joined && before.len() < WHOLE);
             }
-            let piece = match is_cut {
-                true => piece
-                    .splitn(2, |&byte| byte == b'\n')
-                    .nth(1)
-                    .unwrap_or_default(),
-                false => piece,
+            let of_now = match is_cut {
+                true => piece.splitn(2, |&byte| byte == b'\n').nth(1),
+                false => Some(&piece[..]),
             };
-            is_joined &= before.is_empty() || have_joints(&before, piece);
-            self.add(piece);
-            before.clear();
-            before.extend_from_slice(piece);
-            (is_cut, other_is_cut) = (other_is_cut, false);
-            std::mem::swap(&mut this, &mut other);
+            let of_now = of_now.unwrap_or_default().to_vec();
+            is_joined &= before.is_empty() || have_joints(&before, &of_now);
+            before = of_now;
+            mem::swap(&mut this, &mut other);
         }
     }
 
@@ -151,6 +148,46 @@ impl Table {
             match self.waiters.get_mut(before..).and_then(<[_]>::last_mut) {
                 Some((file, count)) if *file == entry.file => *count += 1,
                 _ => self.waiters.push((entry.file, 1)),
+            }
+        }
+    }
+}
+
+/// The table, piece by piece.
+struct Reader {
+    /// It, open.
+    file: File,
+    /// The start of a line that was cut at the end of the last piece.
+    cut: Vec<u8>,
+    /// What is read into.
+    room: Vec<u8>,
+}
+
+impl Reader {
+    /// At the start of the table.
+    fn open() -> io::Result<Reader> {
+        Ok(Reader {
+            file: File::open(PATH)?,
+            cut: Vec::new(),
+            room: vec![0; ROOM],
+        })
+    }
+
+    /// The next piece, of whole lines: as much as the kernel gives for so many bytes, and more where
+    /// that ends within its first line. Nothing at the end of the table.
+    fn next(&mut self, most: usize) -> io::Result<Vec<u8>> {
+        let mut piece = mem::take(&mut self.cut);
+        loop {
+            let room = self.room.get_mut(..most).unwrap_or_default();
+            let length = self.file.read(room)?;
+            piece.extend_from_slice(room.get(..length).unwrap_or_default());
+            let end = piece.iter().rposition(|&byte| byte == b'\n');
+            if let Some(end) = end.filter(|_| length > 0) {
+                self.cut = piece.split_off(end + 1);
+                return Ok(piece);
+            }
+            if length == 0 {
+                return Ok(piece);
             }
         }
     }
@@ -208,6 +245,11 @@ pub enum Api {
 }
 
 impl Entry {
+    /// Whether it is a mark: its range begins where no file has a byte.
+    pub fn is_mark(&self) -> bool {
+        self.api == Api::Description && self.is_shared && self.start >= MarkedRange::FIRST
+    }
+
     /// Nothing where the line is of no lock that excludes others, such as a lease or a delegation.
     pub fn of(line: &str) -> Option<Entry> {
         let mut words = line.split_ascii_whitespace().skip(1).peekable();

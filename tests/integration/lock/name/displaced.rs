@@ -68,6 +68,33 @@ fn an_old_lock_file_is_no_more_free_than_a_new_one_when_it_was_displaced() {
     }
 }
 
+/// What another name's last run wrote says nothing of this name.
+#[test]
+fn another_names_settled_lock_file_in_its_place_is_looked_behind() {
+    let scene = Scene::new();
+    let other = scene.path("other");
+    fs::rename(scene.settled_lock(), &other).unwrap();
+    // Its name is the last thing that happened to it; a run makes it settled again.
+    nonoverlap([&*other, Path::new("true")])
+        .run()
+        .expect(0, "", "");
+    let lock = scene.lock();
+    let _job = Holder::of([&lock]);
+    fs::remove_file(&lock).unwrap();
+    std::os::unix::fs::symlink(&other, &lock).unwrap();
+    is_conflict(&plain, &lock);
+
+    if !is_root() {
+        return left_out("a file that is mounted over a lock file", "needs root");
+    }
+    fs::remove_file(&lock).unwrap();
+    fs::write(&lock, "").unwrap();
+    let mount = "mount --bind \"$1\" \"$2\" && exec \"$0\" \"$2\" echo ran";
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c", mount, NONOVERLAP]);
+    command.arg(&other).arg(&lock).run().expect(1, "", "");
+}
+
 #[test]
 fn it_is_a_conflict_while_a_child_holds_the_lock_whose_parent_has_ended() {
     let script = r#"
