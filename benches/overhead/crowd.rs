@@ -4,12 +4,14 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Child;
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::dup;
 
+use crate::growth::is_named;
 use crate::measure::{BARE, Case, Table, measure};
-use crate::tables::{Taken, case, settle, timed};
+use crate::tables::{case, settle, timed};
 use crate::tools::{Programs, Tool, quiet};
 
 const PROCESSES: &str = "processes with 100 descriptors each";
@@ -69,13 +71,13 @@ fn measured(
         run("-s", "-s", &empty),
         run("--fcntl", "--fcntl", &empty),
     ];
-    let taken = Taken::new(&lock("taken"));
-    taken.take();
+    // Held by a process of its own, since whoever looks for the holder looks into that.
+    let holder = Holder::start(ours, &lock("taken"), programs);
     let mut told = ours.command_with("-v", &lock("taken"), &programs.trivial);
     let mut status = ours.alone();
     status.arg("--status").arg(lock("taken"));
     cases.push(Case::new("a told conflict", RUNS, move || {
-        let _ = &taken;
+        let _ = &holder;
         timed(&mut told, false)
     }));
     cases.push(Case::new("--status", RUNS, move || {
@@ -88,6 +90,28 @@ fn measured(
     };
     measure(std::slice::from_mut(&mut table), rounds);
     table
+}
+
+/// Whoever has a lock. It ends with this.
+struct Holder(Child);
+
+impl Holder {
+    fn start(ours: &Tool, lock: &Path, programs: &Programs) -> Holder {
+        let mut child = ours.command(lock, &programs.staying).spawn().unwrap();
+        while !is_named(child.id(), "staying") {
+            assert!(child.try_wait().unwrap().is_none(), "the holder has ended");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Holder(child)
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        // It has no end of its own.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// Processes that are there and do nothing. They end with this.

@@ -183,7 +183,7 @@ fn family_of(pid: u32) -> Vec<u32> {
     family
 }
 
-fn is_named(pid: u32, name: &str) -> bool {
+pub fn is_named(pid: u32, name: &str) -> bool {
     fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim_end() == name)
 }
 

@@ -122,10 +122,10 @@ pub fn settle<'a>(locks: impl IntoIterator<Item = &'a PathBuf>) {
 }
 
 /// A lock file that the bench itself holds or lets go.
-pub struct Taken(File);
+struct Taken(File);
 
 impl Taken {
-    pub fn new(path: &Path) -> Taken {
+    fn new(path: &Path) -> Taken {
         Taken(
             File::options()
                 .create(true)
