@@ -73,7 +73,7 @@ pub fn look(
             (false, _) => match real_path(path) {
                 Ok(path) => snapshot.deleted(&path, file.as_fd()).map_err(cannot)?,
                 // The path leads elsewhere by now, which is seen when the name is verified again.
-                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ACCESS) => {
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ACCESS | Errno::PERM) => {
                     return Ok(Others::None);
                 }
                 Err(reason) => return Err(cannot(reason)),
@@ -82,7 +82,10 @@ pub fn look(
         let mut has_vanished = found.has_vanished;
         for place in &found.places {
             match open(file, place, seen) {
-                Ok(Opened::Theirs(theirs)) => return file.elsewhere(theirs).map(Others::File),
+                Ok(Opened::Theirs(theirs)) => match file.elsewhere(theirs) {
+                    Err(_) if claim.is_some() => {}
+                    other => return other.map(Others::File),
+                },
                 Ok(Opened::Gone) => has_vanished = true,
                 Ok(Opened::Closed(reason)) if claim.is_none() => {
                     return Err(Error::Open(file.target(), reason));
@@ -159,8 +162,11 @@ fn open(file: &LockFile, place: &Path, seen: &mut Vec<OwnedFd>) -> Result<Opened
         Err(Errno::NOENT | Errno::SRCH) => Ok(None),
         Err(reason) => Err(reason),
     };
-    let Some(pin) = open(sys::INSPECT_FLAGS | OFlags::CLOEXEC)? else {
-        return Ok(Opened::Gone);
+    let pin = match open(sys::INSPECT_FLAGS | OFlags::CLOEXEC) {
+        Ok(Some(pin)) => pin,
+        Ok(None) => return Ok(Opened::Gone),
+        Err(reason @ (Errno::ACCESS | Errno::PERM)) => return Ok(Opened::Closed(reason)),
+        Err(reason) => return Err(reason),
     };
     let id = sys::state_of_descriptor(pin.as_fd())?.id;
     for seen in &*seen {

@@ -35,7 +35,7 @@ pub struct FileState {
     /// When it was made, where the system tells.
     pub born: Option<Timestamp>,
     /// Its file system certainly notes a rename and a link as a change. POSIX leaves that open, and
-    /// FAT, some servers and some programs do not.
+    /// FAT, some servers and some programs do not. Nor is it so of a mount point.
     pub notes_renames: bool,
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{lstat, readlink, stat};
 use rustix::io::Errno;
 
-use super::mounts::{Inode, ListedFile, Mount, mount_seen_by};
+use super::mounts::{Inode, ListedFile, Mount, field, mount_seen_by};
 use super::read::read;
 use super::table::{Api, Entry, Index};
 use crate::sys::errno::errno_of;
@@ -44,8 +44,8 @@ pub struct Locked {
     pub place: PathBuf,
     /// The call by which the lock was taken.
     pub api: Api,
-    /// Its `fdinfo`.
-    info: String,
+    /// The number of the mount that its file is on.
+    mount: String,
 }
 
 /// What the kernel marks the name of a deleted file with (proc_pid_fd(5)).
@@ -159,18 +159,18 @@ impl Descriptors {
             let Some(descriptor) = self.locked.get(*number) else {
                 continue;
             };
-            match descriptor.is_called_so(path) {
-                Ok(false) => {}
-                Ok(true) => continue,
-                Err(Errno::NOENT | Errno::SRCH) => {
-                    self.vanished.push(Inode::new());
-                    continue;
-                }
-                Err(reason) => return Err(reason),
+            // Of the thread where the descriptor was found: a first thread that has ended sees no mounts.
+            let seer = descriptor.place.parent().and_then(Path::parent);
+            let seer = seer.unwrap_or(Path::new("/proc"));
+            if !is_wanted(&mount_seen_by(seer, &descriptor.mount)?) {
+                continue;
             }
-            let process = Path::new("/proc").join(descriptor.pid.to_string());
-            if is_wanted(&mount_seen_by(&process, &descriptor.info)?) {
-                places.push(descriptor.place.clone());
+            match descriptor.is_called_so(path) {
+                Ok(false) => places.push(descriptor.place.clone()),
+                Ok(true) => {}
+                Err(Errno::NOENT | Errno::SRCH) => self.vanished.push(Inode::new()),
+                Err(Errno::ACCESS | Errno::PERM) => self.closed.push(descriptor.pid),
+                Err(reason) => return Err(reason),
             }
         }
         Ok(places)
@@ -235,35 +235,52 @@ impl Descriptors {
                 Err(Errno::NOENT | Errno::SRCH) => continue,
                 Err(reason) => return Err(reason),
             };
-            let lines = info.lines().filter_map(|line| line.strip_prefix("lock:"));
-            let locks = lines.filter_map(|line| Entry::of(line.trim_start()));
-            for lock in locks.filter(|lock| !lock.is_mark()) {
-                let place = process.join("fd").join(descriptor.file_name());
-                match readlink(&place, Vec::new()) {
-                    Ok(name) => self.note_if_deleted(name.as_bytes()),
-                    Err(Errno::NOENT | Errno::SRCH) => self.vanished.push(lock.file.clone()),
-                    Err(Errno::ACCESS | Errno::PERM) => {}
-                    Err(reason) => return Err(reason),
-                }
-                let numbers = self.by_file.entry(lock.file.into_bytes()).or_default();
-                numbers.push(self.locked.len());
-                let (api, info) = (lock.api, info.clone());
-                self.locked.push(Locked {
-                    pid,
-                    place,
-                    api,
-                    info,
-                });
-            }
+            self.note_locks(pid, process.join("fd").join(descriptor.file_name()), &info)?;
         }
         Ok(count)
     }
 
-    /// Notes that the next descriptor's file had another name, if the kernel says that it was deleted.
-    fn note_if_deleted(&mut self, name: &[u8]) {
-        if let Some(path) = name.strip_suffix(DELETED) {
-            let numbers = self.by_path.entry(path.to_vec()).or_default();
+    /// Notes the locks that a descriptor has by its `fdinfo`, which has a line for each range: one of
+    /// each kind on a file.
+    fn note_locks(&mut self, pid: u32, place: PathBuf, info: &str) -> Result<(), Errno> {
+        let lines = info.lines().filter_map(|line| line.strip_prefix("lock:"));
+        let locks = lines.filter_map(|line| Entry::of(line.trim_start()));
+        let first = self.locked.len();
+        for lock in locks.filter(|lock| !lock.is_mark()) {
+            let numbers = self.by_file.entry(lock.file.into_bytes()).or_default();
+            let known = numbers.iter().filter(|number| **number >= first);
+            let mut known = known.filter_map(|number| self.locked.get(*number));
+            if known.any(|it| it.api == lock.api) {
+                continue;
+            }
             numbers.push(self.locked.len());
+            self.locked.push(Locked {
+                pid,
+                place: place.clone(),
+                api: lock.api,
+                mount: field(info, "mnt_id:").unwrap_or_default().to_owned(),
+            });
         }
+        if self.locked.len() == first {
+            return Ok(());
+        }
+        match readlink(&place, Vec::new()) {
+            Ok(name) => {
+                // The kernel says so if the file was deleted.
+                if let Some(path) = name.as_bytes().strip_suffix(DELETED) {
+                    let numbers = self.by_path.entry(path.to_vec()).or_default();
+                    numbers.push(first);
+                }
+            }
+            // What cannot be found behind the lock file's path cannot be called so.
+            Err(Errno::ACCESS | Errno::PERM | Errno::NAMETOOLONG) => {}
+            Err(Errno::NOENT | Errno::SRCH) => {
+                let files = info.lines().filter_map(|line| line.strip_prefix("lock:"));
+                let files = files.filter_map(|line| Entry::of(line.trim_start()));
+                self.vanished.extend(files.map(|lock| lock.file).take(1));
+            }
+            Err(reason) => return Err(reason),
+        }
+        Ok(())
     }
 }

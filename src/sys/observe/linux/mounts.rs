@@ -160,14 +160,13 @@ pub fn mounts_of(process: &Path) -> Result<Vec<Mount>, Errno> {
     Ok(mounts.lines().filter_map(of_line).collect())
 }
 
-/// The mount that a process has a file on, by the descriptor's `fdinfo`. A process in a changed
-/// root may not see it itself.
+/// The mount that a process has a file on, by its number. A process in a changed root may not see it
+/// itself.
 ///
 /// # Errors
 ///
 /// As [`mounts_of`].
-pub fn mount_seen_by(process: &Path, info: &str) -> Result<Mount, Errno> {
-    let number = field(info, "mnt_id:").unwrap_or_default();
+pub fn mount_seen_by(process: &Path, number: &str) -> Result<Mount, Errno> {
     let mut mounts = mounts_of(process)?.into_iter();
     let found = mounts.find(|mount| mount.number == number);
     Ok(found.unwrap_or_else(|| Mount::unseen(number)))
@@ -191,7 +190,7 @@ pub fn info_of(file: BorrowedFd<'_>) -> Result<String, Errno> {
 }
 
 /// A field of a descriptor's `fdinfo`.
-fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+pub fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
     info.lines()
         .find_map(|line| line.strip_prefix(name))
         .map(str::trim)

@@ -8,7 +8,7 @@ use rustix::io::{Errno, retry_on_intr};
 /// How much is asked for at once. Most of these files are shorter.
 const ROOM: usize = 4096;
 
-/// Reads a file of `/proc`, by fewer calls than std, and without memory of its own for what is read.
+/// Reads a file of `/proc`, by fewer calls than std.
 ///
 /// # Errors
 ///

@@ -222,8 +222,8 @@ impl Snapshot {
     ///
     /// # Errors
     ///
-    /// What kept the look from being complete, other than that it is not allowed. EAGAIN where a lock
-    /// goes on whose holders are always others than those that were looked into.
+    /// What kept the look from being complete, other than that it is not allowed. EAGAIN where there are
+    /// always new processes, and a lock whose holder is not among those that were looked into.
     pub fn deleted(&self, path: &Path, beside: BorrowedFd<'_>) -> Result<Found, Errno> {
         if let Some(WhyUnknown::Failed(reason)) = self.blind_spot() {
             return Err(reason);
@@ -267,9 +267,6 @@ impl Snapshot {
         }
         let is_itself = |lock: &&Entry| lock.file == name.inode && !name.is_ambiguous;
         let is_beside = |lock: &&Entry| device_of(&lock.file) == device && !is_itself(lock);
-        if !self.table.locks().any(|lock| is_itself(&lock)) {
-            looked.push(device.to_owned());
-        }
         let mut descriptors = self.descriptors.borrow_mut();
         let beside = self.table.locks().filter(is_beside);
         for pid in beside.filter_map(|lock| lock.taker) {
@@ -282,19 +279,24 @@ impl Snapshot {
                 return true;
             }
             // Most of them are gone by now: they come and go.
-            let now = Table::read();
-            now.is_ok_and(|now| {
-                !self
-                    .table
-                    .locks()
-                    .any(|lock| is_unknown(&lock) && now.has(lock))
-            })
+            let Ok(now) = Table::read() else {
+                return false;
+            };
+            // One that was handed on to a waiter has another entry now.
+            let stays = |lock: &Entry| now.locks_on(&lock.file).next().is_some();
+            !self
+                .table
+                .locks()
+                .any(|lock| is_unknown(&lock) && stays(lock))
         };
         let is_complete = descriptors.look_at_all(&is_accounted_for);
-        match is_complete || !descriptors.closed.is_empty() {
-            true => Ok(()),
-            false => Err(Errno::AGAIN),
+        if !is_complete && descriptors.closed.is_empty() {
+            return Err(Errno::AGAIN);
         }
+        if !self.table.locks().any(|lock| is_itself(&lock)) {
+            looked.push(device.to_owned());
+        }
+        Ok(())
     }
 
     /// The locks that the table has on the files of this name.
@@ -323,9 +325,10 @@ impl Snapshot {
 
 /// A mark, if a lock is one: its range begins where no file has a byte.
 fn mark(lock: &Entry) -> Option<MarkedRange> {
-    let is_mark =
-        lock.api == Api::Description && lock.is_shared && lock.start >= MarkedRange::FIRST;
-    let length = lock.end.filter(|_| is_mark)?.checked_sub(lock.start)?;
+    let length = lock
+        .end
+        .filter(|_| lock.is_mark())?
+        .checked_sub(lock.start)?;
     Some(MarkedRange {
         start: lock.start,
         length: length.checked_add(1)?,

@@ -19,8 +19,8 @@ use crate::sys::observe::MarkedRange;
 /// Where the table is.
 const PATH: &str = "/proc/locks";
 
-/// A first piece that is shorter is the whole table: the kernel gives as much as fits a page, which is
-/// 4,096 bytes at the least, and a line is far shorter than the rest.
+/// A piece that is shorter goes to the end of the table: the kernel gives as many locks as fit a page,
+/// which is 4,096 bytes at the least, and a lock is far shorter than the rest, if not some 16 wait for it.
 const WHOLE: usize = 3000;
 
 /// Where the second descriptor begins: in the middle of the smallest page.
@@ -68,7 +68,10 @@ impl Table {
         let mut reader = Reader::open()?;
         let first = reader.next(ROOM)?;
         self.add(&first);
-        if first.len() < WHOLE && reader.next(ROOM)?.is_empty() {
+        // Where a lock with many waiters did not fit in the page, and the ones before it went, the next
+        // piece is empty, too; but then the lines have other numbers now.
+        let is_whole = first.len() < WHOLE && reader.next(ROOM)?.is_empty();
+        if is_whole && Reader::open()?.next(ROOM)? == first {
             return Ok(());
         }
         for _ in 0..READINGS {
@@ -121,7 +124,9 @@ impl Table {
                 true => piece.splitn(2, |&byte| byte == b'\n').nth(1),
                 false => Some(&piece[..]),
             };
-            let of_now = of_now.unwrap_or_default().to_vec();
+            // The rest of a lock whose waiters did not fit is as old, and a piece begins with a lock.
+            let of_now = lines(of_now.unwrap_or_default()).skip_while(|line| is_waiter(line));
+            let of_now = of_now.collect::<Vec<_>>().join(&b'\n');
             is_joined &= before.is_empty() || have_joints(&before, &of_now);
             before = of_now;
             mem::swap(&mut this, &mut other);
@@ -207,6 +212,11 @@ fn lines(piece: &[u8]) -> impl Iterator<Item = &[u8]> {
         .filter(|line| !line.is_empty())
 }
 
+/// Whether a line is of somebody who waits for the lock that stands before it.
+fn is_waiter(line: &[u8]) -> bool {
+    bare(line).trim_ascii_start().starts_with(b"->")
+}
+
 /// A line without its number, which changes when one before it goes.
 fn bare(line: &[u8]) -> &[u8] {
     let colon = line.iter().position(|&byte| byte == b':');
@@ -247,7 +257,8 @@ pub enum Api {
 impl Entry {
     /// Whether it is a mark: its range begins where no file has a byte.
     pub fn is_mark(&self) -> bool {
-        self.api == Api::Description && self.is_shared && self.start >= MarkedRange::FIRST
+        let is_range = self.start >= MarkedRange::FIRST && self.end.is_some();
+        self.api == Api::Description && self.is_shared && is_range
     }
 
     /// Nothing where the line is of no lock that excludes others, such as a lease or a delegation.

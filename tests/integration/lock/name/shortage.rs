@@ -167,3 +167,26 @@ fn where_the_table_of_locks_cannot_be_read_it_is_71_and_the_reason_is_said() {
         assert_eq!(ended.code(), Some(CANNOT_TELL), "{ended:?}");
     }
 }
+
+/// A look beside a process with a thousand locked ranges on one file, of which each has a line in what
+/// the kernel tells of the descriptor. Sixteen megabytes are not enough for all these lines a thousand times.
+#[test]
+fn a_look_beside_thousands_of_locked_ranges_takes_little_memory() {
+    if !has_tool("python3", "a process with many ranges") {
+        return;
+    }
+    let scene = Scene::new();
+    let script = "import fcntl, sys\n\
+        file = open(sys.argv[1], 'wb')\n\
+        for at in range(1000): fcntl.lockf(file, fcntl.LOCK_EX, 1, 2 * at)\n\
+        print('held', flush=True)\n\
+        sys.stdin.read()";
+    let mut ranges = Command::new("python3");
+    ranges.args(["-c", script]).arg(scene.path("data"));
+    let _ranges = Holder::start(&mut ranges);
+    let mut run = Command::new("prlimit");
+    run.arg("--data=16777216").arg(NONOVERLAP).arg(scene.lock());
+    let ended = run.args(["echo", "ran"]).run();
+    assert_eq!(ended.code(), Some(0), "{ended:?}");
+    assert_eq!(ended.stdout(), "ran\n", "{ended:?}");
+}
