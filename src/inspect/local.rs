@@ -103,9 +103,9 @@ fn marked(
     let there = file.map(sys::state_of_descriptor).transpose()?;
     // A mark on the file that is there, which is free, is of a run that is just ending or has let go.
     let is_elsewhere = |mark: &Claim| !there.as_ref().is_some_and(|there| mark.names(there.id));
-    let marks: Vec<_> = name.marks(snapshot.marks()?).filter(is_elsewhere).collect();
+    let marks: Vec<_> = name.marks(snapshot.marks()).filter(is_elsewhere).collect();
     if marks.is_empty() {
-        return Ok(None);
+        return snapshot.is_complete().map(|()| None);
     }
     let found = snapshot.locked(&|file| marks.iter().any(|mark| mark.names(file)))?;
     let unseen = Holders {

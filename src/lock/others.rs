@@ -59,7 +59,10 @@ pub fn look(
     // What is found and gone when it is opened may have handed its lock on meanwhile.
     for _ in 0..MOST_ATTEMPTS {
         let snapshot = Snapshot::take();
-        let marks = excluding(snapshot.marks().map_err(cannot)?, mark);
+        let marks = excluding(snapshot.marks(), mark);
+        if marks.is_empty() {
+            snapshot.is_complete().map_err(cannot)?;
+        }
         let claim = mark.filter(|_| !marks.is_empty());
         let claim = claim.map(|mark| Others::Marked(mark.name, mark.says));
         let found = match (claim.is_some(), wait) {
@@ -117,11 +120,10 @@ pub fn wait(
 ) -> Result<bool, Error> {
     loop {
         let snapshot = Snapshot::take();
-        let marks = snapshot
-            .marks()
-            .map_err(|reason| Error::Look(target, reason))?;
-        if !name.marks(marks).any(|theirs| theirs.excludes(says)) {
-            return Ok(true);
+        let mut marks = name.marks(snapshot.marks());
+        if !marks.any(|theirs| theirs.excludes(says)) {
+            let cannot = |reason| Error::Look(target, reason);
+            return snapshot.is_complete().map(|()| true).map_err(cannot);
         }
         match deadline.left(INTERVAL) {
             Some(left) => thread::sleep(left),

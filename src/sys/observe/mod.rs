@@ -3,8 +3,8 @@
 //!
 //! A platform is two choices:
 //!
-//! - `locks` offers `INSPECT_FLAGS`, and `Snapshot` with `take`, `of`, `marks`, `locked` and `deleted`:
-//!   Linux's /proc, or F_GETLK elsewhere.
+//! - `locks` offers `INSPECT_FLAGS`, and `Snapshot` with `take`, `of`, `marks`, `is_complete`, `locked` and
+//!   `deleted`: Linux's /proc, or F_GETLK elsewhere.
 //! - `processes` offers `process`, `identity`, `command_line` and `knows_every_pid`, and, where
 //!   locks are asked for by F_GETLK, `has_open(pid, file) -> bool`: whether a process certainly has
 //!   this file open, which is false where that is unknown.
@@ -66,12 +66,18 @@ impl Snapshot {
     }
 
     /// The marks that everybody sees, wherever their files are: none where the system has none.
+    pub fn marks(&self) -> &[MarkedRange] {
+        self.0.marks()
+    }
+
+    /// Whether no mark is missing.
     ///
     /// # Errors
     ///
-    /// What keeps the list from being read, other than that there is none or that it is not allowed.
-    pub fn marks(&self) -> Result<&[MarkedRange], Errno> {
-        self.0.marks()
+    /// What keeps the list from being read as a whole, other than that there is none or that it is not
+    /// allowed.
+    pub fn is_complete(&self) -> Result<(), Errno> {
+        self.0.is_complete()
     }
 
     /// Where files with a flock can be opened that are wanted: none where the system does not tell.

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use crate::support::harness::{
     HOLD, Holder, NONOVERLAP, PATIENCE, Run, Scene, has_tool, is_root, left_out, nonoverlap,
 };
-use crate::support::status_answer::{Asker, FREE, HELD, nobody};
+use crate::support::status_answer::{Asker, CANNOT_TELL, FREE, HELD, nobody};
 
 /// These tests keep the machine busy, and would only measure each other.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -237,6 +237,7 @@ fn here<const N: usize>(words: [&str; N]) -> Command {
 fn assert_never_free(scene: &Scene, asker: &Asker, number: usize) {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let quota = Quota::of(5000);
+    let unknown = AtomicUsize::new(0);
     // In rounds, because no process lives for longer than the harness has patience.
     while quota.is_open() {
         let _holder = Holder::start(here([NONOVERLAP]).arg(scene.lock()).args(HOLD));
@@ -250,7 +251,12 @@ fn assert_never_free(scene: &Scene, asker: &Asker, number: usize) {
         let ask = || {
             while start.elapsed() < TIME && quota.is_open() {
                 let told = code(asker.command().args(["--status", "-q"]).arg(scene.lock()));
-                assert_eq!(told, HELD, "after {} statuses", quota.asked());
+                // Very seldom the table changes too fast for a whole second, and that is what it says.
+                if told == CANNOT_TELL {
+                    unknown.fetch_add(1, Ordering::Relaxed);
+                } else {
+                    assert_eq!(told, HELD, "after {} statuses", quota.asked());
+                }
                 quota.count();
             }
         };
@@ -260,6 +266,8 @@ fn assert_never_free(scene: &Scene, asker: &Asker, number: usize) {
             }
         });
     }
+    let (asked, unknown) = (quota.asked(), unknown.into_inner());
+    assert!(unknown * 10 < asked, "{unknown} of {asked} cannot be told");
     quota.end();
 }
 

@@ -33,7 +33,7 @@ pub struct Snapshot {
     table: Table,
     /// The marks in it.
     marks: Vec<MarkedRange>,
-    /// Why the table could not be read, if that is so.
+    /// Why the table could not be read as a whole, if that is so.
     failure: Option<Errno>,
     /// What was seen of the descriptors.
     descriptors: RefCell<Descriptors>,
@@ -49,7 +49,8 @@ impl Snapshot {
     /// Reads the table.
     pub fn take() -> Snapshot {
         let (table, failure) = match Table::read().map_err(errno_of) {
-            Ok(table) => (table, None),
+            Ok(table) if table.is_complete => (table, None),
+            Ok(table) => (table, Some(Errno::AGAIN)),
             Err(reason) => (Table::default(), Some(reason)),
         };
         let marks = table.locks().filter_map(mark).collect();
@@ -64,15 +65,21 @@ impl Snapshot {
         }
     }
 
-    /// The marks that stood in the table all the time, and perhaps others.
+    /// The marks in the table.
+    pub fn marks(&self) -> &[MarkedRange] {
+        &self.marks
+    }
+
+    /// Whether they are all that stood in the table the whole time.
     ///
     /// # Errors
     ///
-    /// Where the table cannot be read, other than that there is none or that it is not allowed.
-    pub fn marks(&self) -> Result<&[MarkedRange], Errno> {
+    /// Why not, other than that there is no table or that it may not be read. EAGAIN where it changes so
+    /// fast that it cannot be read as a whole.
+    pub fn is_complete(&self) -> Result<(), Errno> {
         match self.failure {
             Some(reason) if !is_answer(reason) => Err(reason),
-            _ => Ok(&self.marks),
+            _ => Ok(()),
         }
     }
 
@@ -279,7 +286,7 @@ impl Snapshot {
                 return true;
             }
             // Most of them are gone by now: they come and go.
-            let Ok(now) = Table::read() else {
+            let Some(now) = Table::read().ok().filter(|now| now.is_complete) else {
                 return false;
             };
             // One that was handed on to a waiter has another entry now.

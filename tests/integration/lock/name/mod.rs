@@ -1,6 +1,7 @@
 //! The name stays locked: while a run holds, whatever becomes of its lock file, the next run of that
 //! name in that folder is a conflict. Linux only: nowhere else do others see the mark of a run.
 
+mod changing_table;
 mod commands;
 mod displaced;
 mod handed_on;
