@@ -117,7 +117,7 @@ pub const FLAGS: &[Flag] = &[
     flag(Opt::HoldAtLeast, &[], &["hold-at-least"], Some("DURATION"), InFlock::No, "with SCHEME://: keep the lock that long, though COMMAND ended"),
     flag(Opt::OnLost, &[], &["on-lost"], Some("WHAT"), InFlock::No, "with SCHEME://, if the lock is lost: term (default), kill, ignore"),
     flag(Opt::Log, &['l'], &["log"], Some("FILE"), InFlock::No, "append its output to FILE, and a dated line for each start and refusal"),
-    flag(Opt::Alarm, &['a'], &["alarm"], Some("DURATION"), InFlock::No, "on conflict, say so if held for longer: 90, 90s, 30m, 2h, 1d"),
+    flag(Opt::Alarm, &['a'], &["alarm"], Some("DURATION"), InFlock::No, "on conflict, say so if held for longer: 90, 90s, 1.5m, 2h, 1d"),
     flag(Opt::Status, &[], &["status"], None, InFlock::No, "tell who holds each LOCKFILE, since when; 0 held, 3 free, 4 cannot tell"),
     flag(Opt::Json, &[], &["json"], None, InFlock::No, "tell it as JSON, an object for each LOCKFILE"),
     flag(Opt::Install, &[], &["install"], Some("SCHEDULE"), InFlock::No, "put this run into the crontab, for SCHEDULE: 5 fields or @word"),

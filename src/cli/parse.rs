@@ -102,7 +102,7 @@ fn next_option(
                 false => Err(usage("-c goes on its own")),
             };
         }
-        other => raw.take(other, parser)?,
+        other => raw.take(other, parser, dialect)?,
     }
     Ok(Next::Option)
 }

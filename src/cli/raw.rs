@@ -10,6 +10,7 @@ use lexopt::Parser;
 use super::options::Opt;
 use super::schedule::schedule;
 use super::values;
+use crate::model::dialect::Dialect;
 use crate::model::error::{Error, usage};
 use crate::model::lock::OnLost;
 use crate::model::reporting::Verbosity;
@@ -89,11 +90,16 @@ impl RawOptions {
     /// # Errors
     ///
     /// [`Error::Usage`], as for all in this file.
-    pub fn take(&mut self, option: Opt, parser: &mut Parser) -> Result<(), Error> {
+    pub fn take(
+        &mut self,
+        option: Opt,
+        parser: &mut Parser,
+        dialect: Dialect,
+    ) -> Result<(), Error> {
         let mut value = || parser.value().map_err(usage);
         match option {
             Opt::Nonblock => self.nonblock = true,
-            Opt::Timeout => self.wait = Some(values::seconds(&value()?)?),
+            Opt::Timeout => self.wait = Some(values::wait(&value()?, dialect)?),
             Opt::Block => self.block = true,
             Opt::Shared => self.operation = Operation::Shared,
             Opt::Exclusive => self.operation = Operation::Exclusive,

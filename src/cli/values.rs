@@ -6,6 +6,7 @@ use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
+use crate::model::dialect::Dialect;
 use crate::model::error::Error;
 use crate::sys;
 use crate::text::escape::Escaped;
@@ -42,23 +43,30 @@ pub fn slots(value: &OsStr) -> Result<u16, Error> {
     parsed(value, number, "--slots takes a number from 1 to 999, not")
 }
 
-/// Seconds to wait, in fractions if need be. Nothing where it is longer than a clock can tell: that
-/// is for ever.
+/// How long to wait: seconds, in fractions if need be, or under our own name a DURATION. Nothing where
+/// it is longer than a clock can tell: that is for ever.
 ///
 /// # Errors
 ///
 /// [`Error::Usage`], also for negative numbers and NaN.
-pub fn seconds(value: &OsStr) -> Result<Option<Duration>, Error> {
-    let number = |text: &str| {
+pub fn wait(value: &OsStr, dialect: Dialect) -> Result<Option<Duration>, Error> {
+    let seconds = |text: &str| {
         let text = CString::new(text).ok()?;
-        sys::strtod(&text).filter(|seconds| *seconds >= 0.0)
+        let seconds = sys::strtod(&text).filter(|seconds| *seconds >= 0.0)?;
+        Some(Duration::try_from_secs_f64(seconds).ok())
     };
-    let seconds = parsed(
-        value,
-        number,
-        "-w takes a number of seconds, such as 10 or 0.5, not",
-    )?;
-    Ok(Duration::try_from_secs_f64(seconds).ok())
+    match dialect {
+        Dialect::Nonoverlap => parsed(
+            value,
+            |text| seconds(text).or_else(|| parse(text).map(Some)),
+            "-w takes a number of seconds, or a duration such as 90s, 1.5m, 2h or 1d, not",
+        ),
+        Dialect::Flock => parsed(
+            value,
+            seconds,
+            "-w takes a number of seconds, such as 10 or 0.5, not",
+        ),
+    }
 }
 
 /// A number of bytes that fits an off_t: decimal, octal after `0`, hexadecimal after `0x`, and then
@@ -82,7 +90,8 @@ fn parsed<T>(value: &OsStr, read: impl Fn(&str) -> Option<T>, rule: &str) -> Res
     number.ok_or_else(|| Error::Usage(format!("{rule} '{}'", Escaped(value.as_bytes()))))
 }
 
-/// A DURATION of the command line: whole seconds, or a number with s, m, h or d behind it.
+/// A DURATION of the command line: seconds, or a number with s, m, h or d behind it; a fraction is
+/// allowed.
 ///
 /// # Errors
 ///
@@ -91,23 +100,30 @@ pub fn duration(value: &OsStr) -> Result<Duration, Error> {
     value.to_str().and_then(parse).ok_or_else(|| {
         let value = value.to_string_lossy();
         Error::Usage(format!(
-            "not a duration, such as 90, 90s, 30m, 2h or 1d: '{value}'"
+            "not a duration, such as 90, 90s, 1.5m, 2h or 1d: '{value}'"
         ))
     })
 }
 
 /// A DURATION, if the text is one.
 fn parse(text: &str) -> Option<Duration> {
-    let (number, unit) = match text.char_indices().next_back()? {
-        (_, '0'..='9') => (text, 1),
+    let (number, unit): (_, u32) = match text.char_indices().next_back()? {
         (end, 's') => (text.get(..end)?, 1),
         (end, 'm') => (text.get(..end)?, 60),
         (end, 'h') => (text.get(..end)?, 60 * 60),
         (end, 'd') => (text.get(..end)?, 24 * 60 * 60),
-        _ => return None,
+        _ => (text, 1),
     };
-    let seconds: u64 = number.parse().ok()?;
-    seconds.checked_mul(unit).map(Duration::from_secs)
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let digits = [whole, fraction].concat();
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    // A double would not hold all seconds that a Duration does.
+    let whole: u64 = format!("0{whole}").parse().ok()?;
+    let fraction: f64 = format!("0.{fraction}").parse().ok()?;
+    let fraction = Duration::try_from_secs_f64(fraction * f64::from(unit)).ok()?;
+    Duration::from_secs(whole.checked_mul(unit.into())?).checked_add(fraction)
 }
 
 /// A number of bytes, if the text is one.

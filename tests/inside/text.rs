@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{bytes, many_times};
 use crate::cli::values::{self as number, duration};
+use crate::model::dialect::Dialect;
 use crate::text::escape::Escaped;
 use crate::text::json::Json;
 use crate::text::password::without_passwords;
@@ -68,7 +69,7 @@ fn any_text_is_a_number_within_its_bounds_or_none() {
         let text = OsStr::from_bytes(&text);
         let _ = number::exit_status(text);
         let _ = number::descriptor(text);
-        let _ = number::seconds(text);
+        let _ = number::wait(text, Dialect::Nonoverlap);
         if let Ok(slots) = number::slots(text) {
             assert!((1..=999).contains(&slots), "{text:?}");
         }

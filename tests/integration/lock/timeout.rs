@@ -30,6 +30,11 @@ fn a_wait_in_vain_is_a_conflict_under_every_name_and_spelling() {
         &["--wait=0.1"],
         &["--timeout", "0.1"],
         &["--timeout=0.1"],
+        &["-w0.1s"],
+        &["-w", ".1s"],
+        &["--wait=0.002m"],
+        &["--wait", "0.00003h"],
+        &["--timeout", "0.000002d"],
     ] {
         let start = Instant::now();
         let ended = try_to_run(&scene, options);
@@ -70,15 +75,15 @@ fn a_wait_in_vain_is_told_under_v_and_not_under_q() {
 fn a_time_that_is_none_is_a_usage_error_and_touches_nothing() {
     let scene = Scene::new();
     for time in [
-        "-1", "-0.5", "-1e300", "-inf", "nan", "-nan", "NaN", "", " ", "x", "1x", "5s", "1,5",
-        "1 2", "1.2.3", "1e", "٣",
+        "-1", "-0.5", "-1e300", "-inf", "nan", "-nan", "NaN", "", " ", "x", "1x", "s", "-5s",
+        "5ms", "5 s", "1e1s", "5S", "infs", "1..5s", ".s", "1,5", "1 2", "1.2.3", "1e", "٣",
     ] {
         for option in ["-w", "--wait", "--timeout"] {
             let ended = try_to_run(&scene, &[option, time]);
             let said = ended.stderr();
             assert_eq!((ended.code(), ended.stdout().as_str()), (Some(64), ""));
             assert!(
-                said.starts_with("nonoverlap: -w takes a number of seconds"),
+                said.starts_with("nonoverlap: -w takes a number of seconds, or a duration such as"),
                 "{ended:?}"
             );
             assert!(!scene.lock().exists(), "{ended:?}");

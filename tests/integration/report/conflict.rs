@@ -245,6 +245,9 @@ fn an_alarm_goes_off_in_every_form_of_its_duration_if_the_lock_was_held_for_long
         ("2h", 2 * 3600, "2h00m"),
         ("1d", 86400, "1d00h"),
         ("007d", 7 * 86400, "7d00h"),
+        ("1.5h", 90 * 60, "1h30m"),
+        (".5m", 30, "30s"),
+        ("90.", 90, "1m30s"),
     ] {
         set_back(&lock, seconds + 1);
         let said = refused(nonoverlap(["--alarm", form]).arg(&lock), 1);
@@ -277,7 +280,13 @@ fn what_is_no_duration_is_refused_before_a_file_is_touched() {
         "s",
         "1w",
         "-1",
-        "1.5h",
+        ".",
+        ".h",
+        "1.5.h",
+        "1.5w",
+        "1e1h",
+        "+1",
+        "inf",
         "5 m",
         "5M",
         "1h30m",
@@ -286,7 +295,7 @@ fn what_is_no_duration_is_refused_before_a_file_is_touched() {
         too_long,
         too_many_seconds,
     ] {
-        let rule = "not a duration, such as 90, 90s, 30m, 2h or 1d";
+        let rule = "not a duration, such as 90, 90s, 1.5m, 2h or 1d";
         let expected = format!("nonoverlap: {rule}: '{bad}'\n");
         for option in [["--alarm", bad], ["-a", bad]] {
             let mut command = nonoverlap(option);

@@ -203,7 +203,7 @@ fn what_it_does_not_go_together_with_is_refused() {
         ),
         (
             &["--max-runtime", "1w", "l", "true"],
-            "not a duration, such as 90, 90s, 30m, 2h or 1d: '1w'",
+            "not a duration, such as 90, 90s, 1.5m, 2h or 1d: '1w'",
         ),
     ] {
         let ended = nonoverlap(arguments).current_dir(scene.path("")).run();
