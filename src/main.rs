@@ -24,10 +24,10 @@
 //! | fcntl | lock/mark | to a descriptor that scripts leave alone |
 //! | close | lock/mark | the number that memfd_create gave |
 //! | fcntl | lock/mark | announces the lock to every other run of this name |
-//! | open | lock/named | by the path, for writing: the lock's own descriptor never is |
-//! | statx | lock/named | the locked file still? and when was it made and changed? |
-//! | pread | lock/named | whose run was the last one? |
-//! | kill | lock/named | a run that lives may hold the name by another file: then it is looked for |
+//! | open | lock/verify | by the path, for writing: the lock's own descriptor never is |
+//! | statx | lock/verify | the locked file still? and when was it made and changed? |
+//! | pread | lock/verify | whose run was the last one? |
+//! | kill | lock/verify | a run that lives may hold the name by another file: then it is looked for |
 //! | getrlimit | lock/record | a record that does not fit would bring SIGXFSZ |
 //! | getpid | lock/record | |
 //! | pread | lock/record | is it a record still, which alone may be written over? |
