@@ -107,14 +107,18 @@ fn marked(
     if marks.is_empty() {
         return snapshot.is_complete().map(|()| None);
     }
-    let found = snapshot.locked(&|file| marks.iter().any(|mark| mark.names(file)))?;
+    // That it is held is known, so nothing that goes wrong from here on is an error.
+    let names = |file| marks.iter().any(|mark| mark.names(file));
+    let found = snapshot.locked(&names).unwrap_or_default();
+    let seen = held_at(snapshot, &found).unwrap_or_default();
+    let seen = seen.filter(|report| matches!(report.state, Ok(LockState::Held(_))));
     let unseen = Holders {
         confirmed: Vec::new(),
         takers: Vec::new(),
         since: None,
         waiters: None,
     };
-    Ok(Some(held_at(snapshot, &found)?.unwrap_or(LockReport {
+    Ok(Some(seen.unwrap_or(LockReport {
         displaced: Some(Displaced::Unknown),
         ..LockReport::of(Ok(LockState::Held(unseen)))
     })))

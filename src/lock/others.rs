@@ -60,9 +60,6 @@ pub fn look(
     for _ in 0..MOST_ATTEMPTS {
         let snapshot = Snapshot::take();
         let marks = excluding(snapshot.marks(), mark);
-        if marks.is_empty() {
-            snapshot.is_complete().map_err(cannot)?;
-        }
         let claim = mark.filter(|_| !marks.is_empty());
         let claim = claim.map(|mark| Others::Marked(mark.name, mark.says));
         let found = match (claim.is_some(), wait) {
@@ -72,7 +69,11 @@ pub fn look(
                 let names = |file: FileId| marks.iter().any(|theirs| theirs.names(file));
                 snapshot.locked(&names).unwrap_or_default()
             }
-            (false, _) if !named.may_be_anothers() => return Ok(Others::None),
+            // Who has no mark looks for none.
+            (false, _) if !named.may_be_anothers() => {
+                let is_complete = mark.map_or(Ok(()), |_| snapshot.is_complete());
+                return is_complete.map(|()| Others::None).map_err(cannot);
+            }
             (false, _) => match real_path(path) {
                 Ok(path) => snapshot.deleted(&path, file.as_fd()).map_err(cannot)?,
                 // The path leads elsewhere by now, which is seen when the name is verified again.
@@ -99,7 +100,12 @@ pub fn look(
         }
         match claim {
             Some(claim) => return Ok(claim),
-            None if !has_vanished => return Ok(Others::None),
+            None if !has_vanished => {
+                return snapshot
+                    .is_complete()
+                    .map(|()| Others::None)
+                    .map_err(cannot);
+            }
             None => {}
         }
     }
@@ -121,13 +127,16 @@ pub fn wait(
     loop {
         let snapshot = Snapshot::take();
         let mut marks = name.marks(snapshot.marks());
-        if !marks.any(|theirs| theirs.excludes(says)) {
-            let cannot = |reason| Error::Look(target, reason);
-            return snapshot.is_complete().map(|()| true).map_err(cannot);
-        }
-        match deadline.left(INTERVAL) {
-            Some(left) => thread::sleep(left),
-            None => return Ok(false),
+        let is_gone = match marks.any(|theirs| theirs.excludes(says)) {
+            true => Ok(false),
+            false => snapshot.is_complete().map(|()| true),
+        };
+        match (is_gone, deadline.left(INTERVAL)) {
+            (Ok(true), _) => return Ok(true),
+            // The next look may well be complete.
+            (Ok(false) | Err(Errno::AGAIN), Some(left)) => thread::sleep(left),
+            (Ok(false), None) => return Ok(false),
+            (Err(reason), _) => return Err(Error::Look(target, reason)),
         }
     }
 }

@@ -8,7 +8,7 @@
 //! that one may trace, and take long where there are many. So it is the processes that the table names
 //! which are looked into, and all of them only where that does not account for every lock.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
@@ -232,27 +232,30 @@ impl Snapshot {
     /// What kept the look from being complete, other than that it is not allowed. EAGAIN where there are
     /// always new processes, and a lock whose holder is not among those that were looked into.
     pub fn deleted(&self, path: &Path, beside: BorrowedFd<'_>) -> Result<Found, Errno> {
-        if let Some(WhyUnknown::Failed(reason)) = self.blind_spot() {
-            return Err(reason);
-        }
         let name = match name_of(beside, self.mounts()?) {
             Err(reason) if is_answer(reason) => None,
             other => other?,
         };
-        match (&name, self.blind_spot()) {
-            (Some(name), None) if !name.keeps_locks_elsewhere => self.look_beside(name)?,
-            _ => {
+        let looked = match (&name, self.blind_spot()) {
+            (Some(name), None) if !name.keeps_locks_elsewhere => self.look_beside(name),
+            (_, why) => {
                 self.descriptors.borrow_mut().look_at_all(&|_| false);
+                match why {
+                    Some(WhyUnknown::Failed(reason)) => Err(reason),
+                    _ => Ok(()),
+                }
             }
-        }
+        };
         let mut descriptors = self.descriptors.borrow_mut();
-        if let Some(reason) = descriptors.failure {
-            return Err(reason);
-        }
+        let looked = looked.and(descriptors.failure.map_or(Ok(()), Err));
         let info = info_of(beside).ok();
         let ours = info.and_then(|info| mount_of(&info, self.mounts().ok()?));
         let is_here = |theirs: &Mount| ours.is_none_or(|ours| ours.is_same_place(theirs));
         let places = descriptors.deleted(path, &is_here)?;
+        // What was found counts, whatever was missed.
+        if places.is_empty() {
+            looked?;
+        }
         let is_beside = |file: &Inode| {
             let device = name.as_ref().map(|name| name.device());
             file.is_empty() || device.is_none_or(|device| device_of(file) == device)
@@ -279,6 +282,7 @@ impl Snapshot {
         for pid in beside.filter_map(|lock| lock.taker) {
             descriptors.look_at(pid);
         }
+        let is_incomplete = Cell::new(false);
         let is_accounted_for = |descriptors: &Descriptors| {
             let is_open = |lock: &&Entry| descriptors.locks_on(&lock.file).next().is_none();
             let is_unknown = |lock: &&Entry| is_beside(lock) && is_open(lock);
@@ -286,9 +290,13 @@ impl Snapshot {
                 return true;
             }
             // Most of them are gone by now: they come and go.
-            let Some(now) = Table::read().ok().filter(|now| now.is_complete) else {
+            let Ok(now) = Table::read() else {
                 return false;
             };
+            if !now.is_complete {
+                is_incomplete.set(true);
+                return true;
+            }
             // One that was handed on to a waiter has another entry now.
             let stays = |lock: &Entry| now.locks_on(&lock.file).next().is_some();
             !self
@@ -297,7 +305,7 @@ impl Snapshot {
                 .any(|lock| is_unknown(&lock) && stays(lock))
         };
         let is_complete = descriptors.look_at_all(&is_accounted_for);
-        if !is_complete && descriptors.closed.is_empty() {
+        if is_incomplete.get() || !is_complete && descriptors.closed.is_empty() {
             return Err(Errno::AGAIN);
         }
         if !self.table.locks().any(|lock| is_itself(&lock)) {

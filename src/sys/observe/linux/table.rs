@@ -29,12 +29,17 @@ const LONGEST: u64 = 1096;
 /// Where the second descriptor begins: in the middle of the smallest page.
 const HALF: usize = 2048;
 
-/// How much is asked for at once: no page is larger. A lock with very many waiters may be longer.
+/// How much is asked for at once: no page is larger. A lock with very many waiters may be longer, and
+/// then twice as much is asked for, and so on.
 const ROOM: usize = 1 << 16;
 
 /// How many lines two pieces must have in common. One may be of a lock that was dropped and taken again
 /// elsewhere in the table.
 const JOINTS: usize = 2;
+
+/// How many of the last locks are read again to see that the table ends with them: more than the joints,
+/// since they may have moved.
+const TAIL: usize = 8;
 
 /// How often in one reading two pieces need another look to be joined: each time it takes a lock for
 /// which many wait.
@@ -77,7 +82,7 @@ impl Table {
     fn read_pieces(&mut self) -> io::Result<()> {
         let mut reader = Reader::open()?;
         let first = self.next(&mut reader)?;
-        if self.next(&mut reader)?.locks.is_empty() {
+        if self.next(&mut reader)?.is_end {
             self.is_complete = self.is_last(&first, &mut reader)?;
         }
         let start = Instant::now();
@@ -117,23 +122,21 @@ impl Table {
         let mut doubts = 0..MOST_DOUBTS;
         loop {
             let mut piece = self.next(&mut other)?;
-            if piece.locks.is_empty() {
+            if piece.is_end {
                 return self.is_last(&before, &mut this);
             }
             if !piece.joins(&before) {
                 // A lock with very many waiters ends the pieces of both and begins the next one. Perhaps
                 // it fits behind the end of the last one.
-                other.go_to(before.tail())?;
+                other.go_to(before.last(JOINTS))?;
                 let tail = self.next(&mut other)?;
                 if !tail.joins(&before) || doubts.next().is_none() {
                     return Ok(false);
                 }
-                let new = piece.locks.iter().position(|lock| !before.has(lock));
-                let new = new.map_or(0, |number| piece.length_of(number));
                 match tail.locks.len() > JOINTS.min(before.locks.len()) {
                     true => piece = tail,
                     // It does not, and so came next.
-                    false if tail.end - tail.place(0) + new >= other.capacity => {}
+                    false if piece.is_cut_off_from(&tail, other.capacity) => {}
                     false => return Ok(false),
                 }
             }
@@ -142,30 +145,45 @@ impl Table {
         }
     }
 
-    /// The next piece, and adds what it says to what is known.
+    /// The next piece that has a lock of its own, or the end; and adds what it says to what is known.
     fn next(&mut self, reader: &mut Reader) -> io::Result<Piece> {
-        // The line that was cut at the end of the last piece is older.
-        let is_cut = !reader.cut.is_empty();
-        let bytes = reader.read(ROOM)?;
-        self.add(&bytes);
-        let piece = Piece::of(&bytes, reader.at, is_cut);
-        // The kernel doubles its room until the first lock fits.
-        while piece.length_of(0) >= reader.capacity {
-            reader.capacity *= 2;
+        loop {
+            // The line that was cut at the end of the last piece is older.
+            let is_cut = !reader.cut.is_empty();
+            let bytes = reader.read_piece()?;
+            self.add(&bytes);
+            let piece = Piece::of(&bytes, reader.at, is_cut);
+            // The kernel doubles its room until the first lock fits.
+            while piece.length_of(0) >= reader.capacity {
+                reader.capacity *= 2;
+            }
+            if piece.is_end || !piece.locks.is_empty() {
+                return Ok(piece);
+            }
         }
-        Ok(piece)
     }
 
-    /// Whether a piece, behind which nothing was found, goes to the end of the table: there was room in
-    /// it for another lock, and it is as it was.
+    /// Whether a piece, behind which nothing was found, goes to the end of the table.
     ///
     /// A lock with many waiters that does not fit ends a piece, too. If locks before it go then, what
-    /// stands behind it has another place, and is not found there. The room is counted without who waits:
-    /// a piece that is full of those does not come of many locks that come and go.
+    /// stands behind it has another place, and is not found there. So the last locks are read again: what
+    /// stands behind them is in the same piece if it fits, and there must be room for it.
     fn is_last(&mut self, last: &Piece, reader: &mut Reader) -> io::Result<bool> {
+        for count in [TAIL, JOINTS] {
+            reader.go_to(last.last(count))?;
+            let tail = self.next(reader)?;
+            if !tail.joins(last) || tail.locks.is_empty() != last.locks.is_empty() {
+                return Ok(false);
+            }
+            if tail.length() + LONGEST <= reader.capacity {
+                return Ok(self.next(reader)?.is_end);
+            }
+        }
+        // So many wait for the last ones that there is no room. Those who wait are no locks that come and
+        // go, and the piece is as it was.
+        reader.go_to(last.place(0))?;
         let length: usize = last.locks.iter().map(Vec::len).sum();
         let has_room = length as u64 + LONGEST <= reader.capacity;
-        reader.go_to(last.place(0))?;
         Ok(has_room && self.next(reader)?.locks == last.locks)
     }
 
@@ -202,6 +220,8 @@ struct Piece {
     places: Vec<u64>,
     /// At which byte the last one ends, with who waits for it.
     end: u64,
+    /// Nothing was there, not even somebody who waits.
+    is_end: bool,
 }
 
 impl Piece {
@@ -219,7 +239,12 @@ impl Piece {
         let locks = all.skip(usize::from(is_cut));
         let locks = locks.filter(|(_, line)| !is_waiter(line));
         let (places, locks) = locks.map(|(place, line)| (place, line.to_vec())).unzip();
-        Piece { locks, places, end }
+        Piece {
+            locks,
+            places,
+            end,
+            is_end: bytes.is_empty(),
+        }
     }
 
     /// At which byte the lock of this number begins.
@@ -227,9 +252,9 @@ impl Piece {
         self.places.get(number).copied().unwrap_or(self.end)
     }
 
-    /// At which byte the last locks begin, with which the next piece has to join.
-    fn tail(&self) -> u64 {
-        self.place(self.locks.len().saturating_sub(JOINTS))
+    /// At which byte the last so many locks begin.
+    fn last(&self, count: usize) -> u64 {
+        self.place(self.locks.len().saturating_sub(count))
     }
 
     /// How many bytes the lock of this number has, with who waits for it.
@@ -237,16 +262,49 @@ impl Piece {
         self.place(number + 1) - self.place(number)
     }
 
-    /// Whether it has this lock.
-    fn has(&self, lock: &[u8]) -> bool {
-        self.locks.iter().any(|it| bare(it) == bare(lock))
+    /// How many bytes all of them have.
+    fn length(&self) -> u64 {
+        self.end - self.place(0)
+    }
+
+    /// Whether it has this lock, once: locks of open file descriptions that share a range look alike.
+    fn has_one(&self, lock: &[u8]) -> bool {
+        let alike = self.locks.iter().filter(|it| bare(it) == bare(lock));
+        alike.take(2).count() == 1
     }
 
     /// Whether it has enough locks in common with the one before.
     fn joins(&self, before: &Piece) -> bool {
         let wanted = JOINTS.min(self.locks.len()).min(before.locks.len());
-        let common = self.locks.iter().filter(|lock| before.has(lock));
-        common.take(wanted).count() == wanted
+        let is_common = |lock: &&Vec<u8>| before.has_one(lock) && self.has_one(lock);
+        self.locks.iter().filter(is_common).take(wanted).count() == wanted
+            || self.agrees_with(before, wanted)
+    }
+
+    /// Whether so many places of the table are in both, and all that are have the same lock.
+    fn agrees_with(&self, other: &Piece, wanted: usize) -> bool {
+        let first = |piece: &Piece| piece.locks.first().and_then(|lock| number(lock));
+        let (Some(ours), Some(theirs)) = (first(self), first(other)) else {
+            return false;
+        };
+        let ours_from = self.locks.iter().skip(theirs.saturating_sub(ours));
+        let theirs_from = other.locks.iter().skip(ours.saturating_sub(theirs));
+        let mut both = ours_from.zip(theirs_from);
+        both.len() >= wanted && both.all(|(ours, theirs)| ours == theirs)
+    }
+
+    /// Whether its first lock that is not among these came right behind them, and did not fit in the
+    /// room that there is for a piece.
+    fn is_cut_off_from(&self, tail: &Piece, capacity: u64) -> bool {
+        let is_new = |lock: &Vec<u8>| !tail.locks.iter().any(|it| bare(it) == bare(lock));
+        let Some(new) = self.locks.iter().position(is_new) else {
+            return false;
+        };
+        let follows = match (tail.locks.last(), self.locks.get(new)) {
+            (Some(last), Some(new)) => number(last).map(|it| it + 1) == number(new),
+            _ => false,
+        };
+        follows && tail.length() + self.length_of(new) >= capacity
     }
 }
 
@@ -262,6 +320,8 @@ struct Reader {
     is_within_line: bool,
     /// What is read into.
     room: Vec<u8>,
+    /// The last piece took all of the room that was given.
+    is_full: bool,
     /// How many bytes of locks the kernel has room for: a page, or more if a lock needs it.
     capacity: u64,
 }
@@ -275,6 +335,7 @@ impl Reader {
             cut: Vec::new(),
             is_within_line: false,
             room: vec![0; ROOM],
+            is_full: false,
             capacity: page_size() as u64,
         })
     }
@@ -288,6 +349,20 @@ impl Reader {
         Ok(())
     }
 
+    /// The next piece, of whole lines. Nothing at the end of the table.
+    fn read_piece(&mut self) -> io::Result<Vec<u8>> {
+        loop {
+            let start = self.at;
+            let piece = self.read(self.room.len())?;
+            if !self.is_full {
+                return Ok(piece);
+            }
+            // There may be more of it, which would come together with what is of a later moment.
+            self.room.resize(self.room.len() * 2, 0);
+            self.go_to(start)?;
+        }
+    }
+
     /// The next piece, of whole lines: as much as the kernel gives for so many bytes, and more where
     /// that ends within its first line. Nothing at the end of the table.
     fn read(&mut self, most: usize) -> io::Result<Vec<u8>> {
@@ -295,6 +370,7 @@ impl Reader {
         loop {
             let room = self.room.get_mut(..most).unwrap_or_default();
             let length = self.file.read(room)?;
+            self.is_full = length == most;
             let mut new = room.get(..length).unwrap_or_default();
             if self.is_within_line {
                 let end = new.iter().position(|&byte| byte == b'\n');
@@ -327,6 +403,12 @@ fn lines(piece: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// Whether a line is of somebody who waits for the lock that stands before it.
 fn is_waiter(line: &[u8]) -> bool {
     bare(line).trim_ascii_start().starts_with(b"->")
+}
+
+/// The number of a line, from 1.
+fn number(line: &[u8]) -> Option<usize> {
+    let number = line.split(|&byte| byte == b':').next()?;
+    std::str::from_utf8(number).ok()?.parse().ok()
 }
 
 /// A line without its number, which changes when one before it goes.

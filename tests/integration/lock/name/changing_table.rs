@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::support::harness::{
     Ended, HOLD, Holder, NONOVERLAP, Run, Scene, Waiter, eventually, has_tool, holds_lock, is_root,
@@ -64,6 +65,13 @@ impl Drop for Juggler {
     }
 }
 
+/// What these tests do to the table would be in each other's way.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A command on the first processor: each has a list of its own in the table, the newest first.
 fn here(program: &str) -> Command {
     let mut command = Command::new("taskset");
@@ -90,23 +98,64 @@ fn place_in_table(call: &Call) -> Option<u64> {
     at.trim().parse().ok()
 }
 
-/// What the next run and `--status` do where this happens before each piece of the table that a process
-/// reads.
-fn asked(scene: &Scene, mut before: impl FnMut(u32, u64)) -> [Ended; 2] {
+/// What comes of a command where this happens before each piece of the table that it reads.
+fn gated(command: &mut Command, mut before: impl FnMut(u64)) -> Ended {
+    let (ended, _) = run_gated(command, libc::SYS_read, |call| {
+        place_in_table(call).into_iter().for_each(&mut before);
+        Answer::Pass
+    });
+    ended
+}
+
+/// The next run, and `--status` of its lock file.
+fn run_and_status(scene: &Scene) -> [Command; 2] {
     let mut run = nonoverlap([scene.lock()]);
     run.args(["echo", "ran"]);
     let mut status = nonoverlap(["--status"]);
     status.arg(scene.lock());
-    [run, status].map(|mut command| {
-        let (ended, _) = run_gated(&mut command, libc::SYS_read, |call| {
-            if let Some(at) = place_in_table(call) {
-                before(call.pid, at);
-            }
-            Answer::Pass
+    [run, status]
+}
+
+/// The next run is refused and `--status` says held, though the locks of the juggler go before any of
+/// the pieces that they read.
+#[track_caller]
+fn is_held_though_locks_go(scene: &Scene, juggler: &mut Juggler) {
+    for piece in 2..PIECES {
+        let [ran, told] = run_and_status(scene).map(|mut command| {
+            juggler.hold(true);
+            let mut number = 0;
+            let ended = gated(&mut command, |_| {
+                number += 1;
+                juggler.hold(number < piece);
+            });
+            let _ = fs::remove_file(scene.lock());
+            ended
         });
-        let _ = fs::remove_file(scene.lock());
-        ended
-    })
+        ran.expect(1, "", "");
+        assert_eq!(told.code(), Some(HELD), "before piece {piece}: {told:?}");
+    }
+}
+
+/// Before which pieces something is tried: a look reads some six of a short table.
+const PIECES: usize = 9;
+
+/// A process on the first processor, by a script that says "held" and reads its input to the end.
+fn python(script: &str, words: &[&Path]) -> Holder {
+    let script = format!("{script}\nprint('held', flush=True)\nsys.stdin.read()");
+    let mut command = here("python3");
+    Holder::start(command.args(["-c", &script]).args(words))
+}
+
+/// So many who wait for the lock of a file.
+fn waiters(queue: &Path, count: usize) -> Holder {
+    let script = format!(
+        "import fcntl, sys, threading\n\
+         def wait(): fcntl.flock(open(sys.argv[1]), fcntl.LOCK_SH)\n\
+         for _ in range({count}): threading.Thread(target=wait, daemon=True).start()"
+    );
+    let waiters = python(&script, &[queue]);
+    eventually("they wait", || locks_on(queue).len() == count + 1);
+    waiters
 }
 
 #[test]
@@ -114,11 +163,16 @@ fn where_the_table_changes_faster_than_it_is_read_nobody_runs_and_nothing_is_cal
     if !has_tool("python3", "locks that come and go") {
         return;
     }
+    let _alone = alone();
     let scene = Scene::new();
     let _job = displaced(&scene);
     let mut juggler = Juggler::start(&scene, 900);
     // At the beginning of the table the job stands behind all of them, and later before the reader.
-    let [ran, told] = asked(&scene, |_, at| juggler.hold(at == 0));
+    let [ran, told] = run_and_status(&scene).map(|mut command| {
+        let ended = gated(&mut command, |at| juggler.hold(at == 0));
+        let _ = fs::remove_file(scene.lock());
+        ended
+    });
     assert_eq!(ran.stdout(), "", "{ran:?}");
     assert!(matches!(ran.code(), Some(1 | 71)), "{ran:?}");
     if ran.code() == Some(71) {
@@ -137,6 +191,7 @@ fn a_lock_that_many_wait_for_hides_none_behind_it() {
     if !has_tool("flock", "a lock of which others wait") || !has_tool("python3", "their lines") {
         return;
     }
+    let _alone = alone();
     // The lock and those who wait for it fill most of a page, and so do not fit into the page that
     // begins before them. Which page that is depends on how many stand before: the first, or a later.
     for before in [15, 90] {
@@ -144,43 +199,79 @@ fn a_lock_that_many_wait_for_hides_none_behind_it() {
         let _job = displaced(&scene);
         let queue = scene.file("queue", "");
         let _head = Holder::start(here("flock").arg("-F").arg(&queue).args(HOLD));
-        let script = "import fcntl, sys, threading\n\
-            def wait(): fcntl.flock(open(sys.argv[1]), fcntl.LOCK_SH)\n\
-            for _ in range(60): threading.Thread(target=wait, daemon=True).start()\n\
-            print('held', flush=True)\n\
-            sys.stdin.read()";
-        let mut waiters = here("python3");
-        let _waiters = Holder::start(waiters.args(["-c", script]).arg(&queue));
-        eventually("sixty wait", || locks_on(&queue).len() == 61);
-        let mut juggler = Juggler::start(&scene, before);
-        let mut dropped_for = 0;
-        let [ran, told] = asked(&scene, |pid, at| {
-            // All that stand before it go when a piece has ended before it.
-            if at > if before < 20 { 0 } else { 4400 } {
-                dropped_for = pid;
-            }
-            juggler.hold(dropped_for != pid);
-        });
-        ran.expect(1, "", "");
-        assert_eq!(told.code(), Some(HELD), "{told:?}");
+        let _waiters = waiters(&queue, 60);
+        is_held_though_locks_go(&scene, &mut Juggler::start(&scene, before));
     }
 }
 
-/// Makes tables with one lock for which others wait, and so many before it; says so of each.
+#[test]
+fn a_lock_that_stands_between_others_that_look_alike_is_not_passed_over() {
+    if !has_tool("python3", "locks that look alike") {
+        return;
+    }
+    let _alone = alone();
+    let scene = Scene::new();
+    let data = scene.file("data", "");
+    // Each by an open file description of its own, so that no PID tells them apart.
+    let alike = "import fcntl, struct, sys\n\
+        files = [open(sys.argv[1]) for _ in range(45)]\n\
+        lock = struct.pack('hhqqi4x', fcntl.F_RDLCK, 0, 0, 1, 0)\n\
+        for file in files: fcntl.fcntl(file, 37, lock)";
+    let _behind = python(alike, &[&data]);
+    let _job = displaced(&scene);
+    let _before = python(alike, &[&data]);
+    is_held_though_locks_go(&scene, &mut Juggler::start(&scene, 100));
+}
+
+#[test]
+fn a_lock_that_did_not_fit_is_not_missed_where_one_before_it_goes_and_comes_back() {
+    if !has_tool("flock", "locks of which others wait") || !has_tool("python3", "their lines") {
+        return;
+    }
+    let _alone = alone();
+    let scene = Scene::new();
+    let hold = |name: &str, count| {
+        let file = scene.file(name, "");
+        let holder = Holder::start(here("flock").arg("-F").arg(&file).args(HOLD));
+        let waiters = waiters(&file, count);
+        (file, holder, waiters)
+    };
+    // A page holds the others, but not this one and those who wait for it.
+    let (last, ..) = &hold("last", 16);
+    let _queue = hold("queue", 50);
+    let mut others = Juggler::start(&scene, 13);
+    others.hold(true);
+    let second = Scene::new();
+    let mut first = Juggler::start(&second, 1);
+    first.hold(true);
+    for piece in 2..PIECES {
+        let mut number = 0;
+        let told = gated(nonoverlap(["--status"]).arg(last), |_| {
+            number += 1;
+            first.hold(number != piece);
+        });
+        assert_eq!(told.code(), Some(HELD), "before piece {piece}: {told:?}");
+    }
+}
+
+/// Makes tables with one lock for which others wait, so many behind it, and so many before; says so of
+/// each.
 const SHAPES: &str = "
 import fcntl, sys, threading
-folder = sys.argv[1]
-first = open(folder + '/first', 'w')
-fcntl.flock(first, fcntl.LOCK_EX)
-queue = open(folder + '/queue', 'w')
-fcntl.flock(queue, fcntl.LOCK_EX)
+folder, behind = sys.argv[1], int(sys.argv[2])
+def locked(name):
+    file = open(folder + '/' + name, 'w')
+    fcntl.flock(file, fcntl.LOCK_EX)
+    return file
+older = [locked(f'behind{number}') for number in range(behind)]
+queue = locked('queue')
 files = [open(f'{folder}/{number}', 'w') for number in range(115)]
 def wait(): fcntl.flock(open(folder + '/queue'), fcntl.LOCK_SH)
 waiting = 0
-for waiters in 0, 20, 60, 74, 75, 100:
+for waiters in 0, 20, 45, 60, 74, 75, 100, 480:
     for _ in range(waiting, waiters): threading.Thread(target=wait, daemon=True).start()
     waiting = waiters
-    for before in 1, 2, 20, 39, 40, 76, 77, 115:
+    for before in 0, 1, 20, 39, 76, 115:
         for number, file in enumerate(files):
             fcntl.flock(file, fcntl.LOCK_EX if number < before else fcntl.LOCK_UN)
         print('held', flush=True)
@@ -192,26 +283,32 @@ fn a_table_that_does_not_change_is_read_whole_whatever_its_locks_and_waiters() {
     if !has_tool("python3", "tables of many shapes") {
         return;
     }
-    let scene = Scene::new();
-    let mut command = here("python3");
-    command.args(["-c", SHAPES]).arg(scene.path(""));
-    let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut shapes = pipes.spawn().unwrap();
-    let mut orders = shapes.stdin.take().unwrap();
-    let said = BufReader::new(shapes.stdout.take().unwrap());
-    let mut asked = Vec::new();
-    for line in said
-        .lines()
-        .take_while(|line| line.as_ref().unwrap() == "held")
-    {
-        line.unwrap();
-        let mut status = nonoverlap(["--status", "-q"]);
-        asked.push(status.arg(scene.path("free")).run().code());
-        writeln!(orders).unwrap();
+    let _alone = alone();
+    for behind in ["1", "71"] {
+        let scene = Scene::new();
+        let mut command = here("python3");
+        command.args(["-c", SHAPES]).arg(scene.path("")).arg(behind);
+        let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut shapes = pipes.spawn().unwrap();
+        let mut orders = shapes.stdin.take().unwrap();
+        let said = BufReader::new(shapes.stdout.take().unwrap());
+        let status = |name: &str| {
+            let mut status = nonoverlap(["--status", "-q"]);
+            status.arg(scene.path(name)).run().code()
+        };
+        let mut told = Vec::new();
+        for line in said
+            .lines()
+            .take_while(|line| line.as_ref().unwrap() == "held")
+        {
+            line.unwrap();
+            told.push((status("free"), status("behind0")));
+            writeln!(orders).unwrap();
+        }
+        drop(orders);
+        shapes.wait().unwrap();
+        assert_eq!(told, [(Some(FREE), Some(HELD)); 48]);
     }
-    drop(orders);
-    shapes.wait().unwrap();
-    assert_eq!(asked, [Some(FREE); 48]);
 }
 
 #[test]
