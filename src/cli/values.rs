@@ -121,7 +121,7 @@ fn parse(text: &str) -> Option<Duration> {
     }
     // A double would not hold all seconds that a Duration does.
     let whole: u64 = format!("0{whole}").parse().ok()?;
-    let fraction: f64 = format!("0.{fraction}").parse().ok()?;
+    let fraction = sys::strtod(&CString::new(format!("0.{fraction}")).ok()?)?;
     let fraction = Duration::try_from_secs_f64(fraction * f64::from(unit)).ok()?;
     Duration::from_secs(whole.checked_mul(unit.into())?).checked_add(fraction)
 }
