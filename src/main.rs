@@ -93,6 +93,7 @@ fn carry_out(request: Request) -> Result<Outcome, Error> {
             status: 0,
         })),
         Request::Status(asked) => Ok(Outcome::Output(report::status::report(&asked))),
+        Request::StatusOfInstalled(format) => Ok(cron::status(format)),
         Request::Install(asked) => cron::install(&asked),
         Request::Uninstall(target, apply) => cron::uninstall(target, apply),
         Request::Unlock(number, api, reporting) => {

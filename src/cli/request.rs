@@ -118,9 +118,6 @@ impl RawOptions {
                 options::name(option)
             )));
         }
-        if paths.count() == 0 {
-            return Err(usage("no lock file given; see --help"));
-        }
         let format = match (self.verbosity, self.json) {
             (Some(Verbosity::Quiet), true) => {
                 return Err(usage("--json does not go together with -q"));
@@ -129,6 +126,13 @@ impl RawOptions {
             (_, true) => Format::Json,
             (_, false) => Format::Text,
         };
+        if paths.count() == 0 {
+            return match (&self.log, self.slots) {
+                (Some(_), _) => Err(usage("--log takes a lock file")),
+                (_, Some(_)) => Err(usage("--slots takes a lock file")),
+                (None, None) => Ok(Request::StatusOfInstalled(format)),
+            };
+        }
         let mut targets = paths.iter().map(LockTarget::of);
         if self.slots.is_some() && targets.any(|target| matches!(target, LockTarget::Remote(_))) {
             return Err(usage("--slots takes a lock file, not a lock on a server"));

@@ -20,7 +20,7 @@ use crate::model::request::{Install, Value};
 use crate::text::escape::position;
 
 /// What the marking comment has before the lock file.
-const MARK: &[u8] = b"# nonoverlap --install: ";
+pub const MARK: &[u8] = b"# nonoverlap --install: ";
 
 /// The longest command that every cron takes, in bytes: some cut a longer one off without a word
 /// (MAX_COMMAND in Vixie cron's source), and half a command is another command.
@@ -121,7 +121,7 @@ pub fn edit(crontab: &[u8], lock: &Path, line: Option<&[u8]>) -> Option<Vec<u8>>
 }
 
 /// Whether a line is a run with this lock file, be its schedule, options or command changed by hand.
-fn is_run_of(lock: &[u8], line: &[u8]) -> bool {
+pub fn is_run_of(lock: &[u8], line: &[u8]) -> bool {
     let behind = |line, word: &[u8]| {
         let word = [b" ", word, b" "].concat();
         position(line, &word).and_then(|at| line.get(at + word.len() - 1..))

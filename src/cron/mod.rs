@@ -1,17 +1,20 @@
-//! `--install` and `--uninstall`: the crontab entry of a run. Runs nothing but crontab(1).
+//! `--install` and `--uninstall`: the crontab entry of a run; and `--status` of all of them. Runs nothing
+//! but crontab(1).
 
 mod crontab;
 mod entry;
 mod folders;
 mod here;
+mod installed;
 
 #[cfg(test)]
 pub use entry::{edit, quoted};
 
 use crate::model::error::{Error, usage};
-use crate::model::request::{Apply, Install};
+use crate::model::request::{Apply, Format, Install};
 use crate::model::target::LockTarget;
 use crate::report::outcome::{Answer, Outcome};
+use crate::report::status;
 use here::Here;
 
 /// Puts a run into the user's crontab, in place of the one that has the same lock file.
@@ -56,6 +59,14 @@ pub fn uninstall(target: LockTarget, apply: Apply) -> Result<Outcome, Error> {
     }
     crontab::write(&crontab)?;
     Ok(Outcome::Done)
+}
+
+/// Tells of each run that is in the user's crontab: who holds its lock, and since when.
+pub fn status(format: Format) -> Outcome {
+    match crontab::read() {
+        Ok(crontab) => Outcome::Output(status::of_installed(&installed::runs(&crontab), format)),
+        Err(error) => Outcome::Untold(error),
+    }
 }
 
 /// A crontab that is only shown.

@@ -17,6 +17,8 @@ pub enum Request {
     Show(Page),
     /// To be told who holds these lock files.
     Status(Status),
+    /// To be told so of each run in the crontab.
+    StatusOfInstalled(Format),
     /// A run to be put into the crontab.
     Install(Install),
     /// The run of this lock file to be taken out of the crontab.

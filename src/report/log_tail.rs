@@ -5,19 +5,16 @@ use std::ffi::OsStr;
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::{self, Errno};
 
-/// How many lines of a log are shown.
-const LAST_LINES: usize = 10;
-
 /// How far back a log is read for them, in bytes: what does not fit is not shown, and a log of a
 /// gigabyte takes no longer than a small one.
 const REACH: u64 = 256 * 1024;
 
-/// The last lines of a log.
+/// The last so many lines of a log.
 ///
 /// # Errors
 ///
 /// As open(2) and pread(2); ESPIPE for what is no regular file.
-pub fn last_lines(path: &OsStr) -> Result<Vec<Vec<u8>>, Errno> {
+pub fn last_lines(path: &OsStr, count: usize) -> Result<Vec<Vec<u8>>, Errno> {
     let file = fs::open(
         path,
         OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC,
@@ -44,7 +41,7 @@ pub fn last_lines(path: &OsStr) -> Result<Vec<Vec<u8>>, Errno> {
         b"" => Vec::new(),
         text => text
             .rsplit(|&byte| byte == b'\n')
-            .take(LAST_LINES)
+            .take(count)
             .map(<[u8]>::to_vec)
             .collect(),
     };

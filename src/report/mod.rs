@@ -3,6 +3,7 @@
 
 mod conflict;
 mod holders;
+pub mod installed;
 pub mod log;
 mod log_tail;
 pub mod notice;
@@ -49,6 +50,10 @@ fn finish(dialect: Dialect, outcome: Outcome) -> Result<u8, Error> {
             (Err(reason), _) => Err(Error::Print(reason)),
         },
         Outcome::Done => Ok(0),
+        Outcome::Untold(reason) => {
+            say(dialect, &reason);
+            Ok(status::CANNOT_TELL)
+        }
         Outcome::Busy(busy, reporting, log) => {
             let heard = reporting.refuse(&busy, log.as_ref());
             Ok(if_heard(heard, dialect, reporting.conflict_status))

@@ -2,6 +2,7 @@
 
 use super::log::Log;
 use crate::lock::held::Busy;
+use crate::model::error::Error;
 use crate::model::reporting::Reporting;
 
 /// An end without an error in which no command was run.
@@ -10,6 +11,8 @@ pub enum Outcome {
     Output(Answer),
     /// What was asked for is done, and there was no command to run.
     Done,
+    /// What was asked cannot be told, for this reason.
+    Untold(Error),
     /// Somebody else holds the lock, or the lock of each slot.
     Busy(Vec<Busy>, Reporting, Option<Log>),
 }

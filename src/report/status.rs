@@ -7,6 +7,7 @@ use std::fmt::{self, Display, Write};
 use std::os::unix::ffi::OsStrExt;
 
 use super::holders::{Sentence, why_unknown};
+use super::installed::InstalledRun;
 use super::log_tail;
 use super::outcome::Answer;
 use super::status_json;
@@ -26,33 +27,62 @@ const HELD: u8 = 0;
 const FREE: u8 = 3;
 
 /// Of one of them at least that cannot be told.
-const CANNOT_TELL: u8 = 4;
+pub const CANNOT_TELL: u8 = 4;
+
+/// How many lines of a log are shown.
+const LAST_LINES: usize = 10;
 
 /// The answer about these lock files: 4 if any cannot be told, else 0 if any is held, else 3.
 pub fn report(asked: &Status) -> Answer {
+    let targets = asked.paths.iter().map(LockTarget::of);
+    let slots = targets.flat_map(|target| target::slots(target, Some(asked.slots)));
+    let mut answer = of_all(slots.map(|(_, target)| (target, None)), asked.format);
+    if let Some(path) = &asked.log {
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        let _ = tell_log(&mut text, asked.format, path);
+        answer.text.extend(text.into_bytes());
+    }
+    answer
+}
+
+/// The answer about these runs, the same way.
+pub fn of_installed(runs: &[InstalledRun], format: Format) -> Answer {
+    if runs.is_empty() && format == Format::Text {
+        return Answer {
+            text: b"no run is installed in the crontab\n".to_vec(),
+            status: FREE,
+        };
+    }
+    let slots = runs.iter().flat_map(|run| {
+        let slots = target::slots(run.target, Some(run.slots));
+        slots.map(move |(_, target)| (target, Some(run)))
+    });
+    of_all(slots, format)
+}
+
+/// The answer about these locks, each with the run of the crontab that it is of.
+fn of_all<'a>(
+    locks: impl Iterator<Item = (LockTarget, Option<&'a InstalledRun>)>,
+    format: Format,
+) -> Answer {
     let snapshot: LazyCell<Snapshot> = LazyCell::new(Snapshot::take);
     let mut text = String::new();
     let mut status = FREE;
-    let slots = asked
-        .paths
-        .iter()
-        .flat_map(|word| target::slots(LockTarget::of(word), Some(asked.slots)));
-    for (_, target) in slots {
-        let answer = Line(target, inspect::inspect(&snapshot, target));
-        status = match (status, answer.status()) {
+    for (target, run) in locks {
+        let line = Line(target, inspect::inspect(&snapshot, target));
+        status = match (status, line.status()) {
             (CANNOT_TELL, _) | (_, CANNOT_TELL) => CANNOT_TELL,
             (HELD, _) | (_, HELD) => HELD,
             _ => FREE,
         };
         // Writing to a String cannot fail.
-        let _ = match asked.format {
-            Format::Quiet => Ok(()),
-            Format::Text => writeln!(text, "{answer}"),
-            Format::Json => status_json::lock(&mut text, answer.0, &answer.1),
+        let _ = match (format, run) {
+            (Format::Quiet, _) => Ok(()),
+            (Format::Text, None) => writeln!(text, "{line}"),
+            (Format::Text, Some(run)) => writeln!(text, "{line}; {run}"),
+            (Format::Json, run) => status_json::lock(&mut text, target, &line.1, run),
         };
-    }
-    if let Some(path) = &asked.log {
-        let _ = tell_log(&mut text, asked.format, path);
     }
     Answer {
         text: text.into_bytes(),
@@ -147,7 +177,7 @@ fn as_words(process: RecordedProcess) -> &'static str {
 
 /// The last lines of a log, after the lock files.
 fn tell_log(out: &mut String, format: Format, path: &OsStr) -> fmt::Result {
-    match (format, log_tail::last_lines(path)) {
+    match (format, log_tail::last_lines(path, LAST_LINES)) {
         (Format::Quiet, _) => Ok(()),
         (Format::Json, lines) => status_json::log(out, path, lines),
         (Format::Text, Ok(lines)) => lines

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use rustix::io::Errno;
 
 use super::holders::why_unknown;
+use super::installed::InstalledRun;
 use crate::inspect::state::{Holder, LockReport, LockState, RecordedProcess};
 use crate::model::error::Reason;
 use crate::model::target::LockTarget;
@@ -15,13 +16,35 @@ use crate::text::password::without_passwords;
 use crate::text::time;
 
 /// One JSON object, in a line. The man page documents the fields.
-pub fn lock(out: &mut String, target: LockTarget, report: &LockReport) -> fmt::Result {
+pub fn lock(
+    out: &mut String,
+    target: LockTarget,
+    report: &LockReport,
+    run: Option<&InstalledRun>,
+) -> fmt::Result {
     state(out, target, report)?;
     holders(out, report)?;
     record(out, report)?;
     words(out, report)?;
+    if let Some(run) = run {
+        installed(out, run)?;
+    }
     out.push_str("}\n");
     Ok(())
+}
+
+/// What the crontab says of the run that has the lock file.
+fn installed(out: &mut String, run: &InstalledRun) -> fmt::Result {
+    let log = run.log.as_deref().map(|log| Json(log.as_bytes()));
+    write!(out, ",\"schedule\":{}", Json(&run.schedule))?;
+    write!(out, ",\"log\":{}", JsonOption(log))?;
+    // Why it cannot be read is said to a person.
+    let last = run.last_line().unwrap_or_default();
+    write!(
+        out,
+        ",\"last_line\":{}",
+        JsonOption(last.as_deref().map(Json))
+    )
 }
 
 /// Which lock it is, and whether it is held.

@@ -131,7 +131,10 @@ fn check(request: Request, line: &[CString]) {
             assert!(is_of_line(word), "{line:?}");
         }
         Request::Uninstall(..) => panic!("{line:?}"),
-        Request::Show(_) | Request::Unlock(..) | Request::Lock(..) => {}
+        Request::Show(_)
+        | Request::StatusOfInstalled(_)
+        | Request::Unlock(..)
+        | Request::Lock(..) => {}
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod crontab_errors;
 pub mod install;
+mod installed;
 mod quoting;
 mod random_crontabs;
 #[cfg(target_os = "linux")] // Namespaces are Linux's.

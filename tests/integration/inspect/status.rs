@@ -76,8 +76,8 @@ fn options() -> Vec<(String, bool)> {
 #[test]
 fn a_wrong_question_is_a_usage_error() {
     let cases: [(&[&str], &str); 4] = [
-        (&["--status"], "no lock file given; see --help"),
-        (&["--status", "--json"], "no lock file given; see --help"),
+        (&["--status", "--log", "x"], "--log takes a lock file"),
+        (&["--status", "-j", "2"], "--slots takes a lock file"),
         (
             &["--status", "--json", "-q", "l"],
             "--json does not go together with -q",
