@@ -266,9 +266,10 @@ def locked(name):
 older = [locked(f'behind{number}') for number in range(behind)]
 queue = locked('queue')
 files = [open(f'{folder}/{number}', 'w') for number in range(115)]
-def wait(): fcntl.flock(open(folder + '/queue'), fcntl.LOCK_SH)
+# Each waits for the one before, and its line is longer.
+def wait(): fcntl.flock(open(folder + '/queue'), fcntl.LOCK_EX)
 waiting = 0
-for waiters in 0, 20, 45, 60, 74, 75, 100, 480:
+for waiters in 0, 20, 43, 49, 50, 51, 70, 480:
     for _ in range(waiting, waiters): threading.Thread(target=wait, daemon=True).start()
     waiting = waiters
     for before in 0, 1, 20, 39, 76, 115:
