@@ -156,8 +156,9 @@ fn if_there<T>(result: Result<T, Errno>) -> Result<Option<T>, Errno> {
     }
 }
 
-/// The lock on the first of these files that is held.
+/// The lock on the first of these files that is held, or of which it cannot be told.
 fn held_at(snapshot: &Snapshot, found: &Found) -> Result<Option<LockReport>, Errno> {
+    let mut untold = None;
     for place in &found.places {
         let Some(file) = if_there(open_to_inspect(place))? else {
             continue;
@@ -169,17 +170,17 @@ fn held_at(snapshot: &Snapshot, found: &Found) -> Result<Option<LockReport>, Err
             0 => Displaced::Deleted,
             _ => Displaced::Renamed,
         };
+        let report = LockReport {
+            displaced: Some(displaced),
+            ..report
+        };
         match report.state {
             Ok(LockState::Free) => {}
-            _ => {
-                return Ok(Some(LockReport {
-                    displaced: Some(displaced),
-                    ..report
-                }));
-            }
+            Ok(LockState::Held(_)) => return Ok(Some(report)),
+            _ => untold = untold.or(Some(report)),
         }
     }
-    Ok(None)
+    Ok(untold)
 }
 
 /// Opens a file to look at: its content is neither read nor written.

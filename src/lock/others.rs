@@ -78,7 +78,10 @@ pub fn look(
                 Ok(path) => snapshot.deleted(&path, file.as_fd()).map_err(cannot)?,
                 // The path leads elsewhere by now, which is seen when the name is verified again.
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ACCESS | Errno::PERM) => {
-                    return Ok(Others::None);
+                    return snapshot
+                        .is_complete()
+                        .map(|()| Others::None)
+                        .map_err(cannot);
                 }
                 Err(reason) => return Err(cannot(reason)),
             },

@@ -19,7 +19,6 @@ use super::descriptors::Descriptors;
 use super::mounts::{Inode, ListedFile, Mount, device_of, info_of, mount_of, mounts_of, name_of};
 use super::process::knows_every_pid;
 use super::table::{Api, Entry, Table};
-use crate::sys::errno::errno_of;
 use crate::sys::file_state::FileId;
 use crate::sys::observe::{FileLocks, Found, MarkedRange, State, WhyUnknown};
 
@@ -33,8 +32,6 @@ pub struct Snapshot {
     table: Table,
     /// The marks in it.
     marks: Vec<MarkedRange>,
-    /// Why the table could not be read as a whole, if that is so.
-    failure: Option<Errno>,
     /// What was seen of the descriptors.
     descriptors: RefCell<Descriptors>,
     /// The file systems of which all who may have a lock there were looked into, by their devices.
@@ -48,16 +45,11 @@ pub struct Snapshot {
 impl Snapshot {
     /// Reads the table.
     pub fn take() -> Snapshot {
-        let (table, failure) = match Table::read().map_err(errno_of) {
-            Ok(table) if table.is_complete => (table, None),
-            Ok(table) => (table, Some(Errno::AGAIN)),
-            Err(reason) => (Table::default(), Some(reason)),
-        };
+        let table = Table::read();
         let marks = table.locks().filter_map(mark).collect();
         Snapshot {
             table,
             marks,
-            failure,
             descriptors: RefCell::default(),
             looked_beside: RefCell::default(),
             mounts: OnceCell::new(),
@@ -77,7 +69,7 @@ impl Snapshot {
     /// Why not, other than that there is no table or that it may not be read. EAGAIN where it changes so
     /// fast that it cannot be read as a whole.
     pub fn is_complete(&self) -> Result<(), Errno> {
-        match self.failure {
+        match self.table.failure {
             Some(reason) if !is_answer(reason) => Err(reason),
             _ => Ok(()),
         }
@@ -290,12 +282,11 @@ impl Snapshot {
                 return true;
             }
             // Most of them are gone by now: they come and go.
-            let Ok(now) = Table::read() else {
-                return false;
-            };
-            if !now.is_complete {
-                is_incomplete.set(true);
-                return true;
+            let now = Table::read();
+            if now.failure.is_some() {
+                // To look at everybody would not be enough where it changes too fast, and takes long.
+                is_incomplete.set(now.failure == Some(Errno::AGAIN));
+                return is_incomplete.get();
             }
             // One that was handed on to a waiter has another entry now.
             let stays = |lock: &Entry| now.locks_on(&lock.file).next().is_some();
@@ -322,7 +313,7 @@ impl Snapshot {
 
     /// Why there may be locks that cannot be seen, if that is so.
     fn blind_spot(&self) -> Option<WhyUnknown> {
-        *self.blind_spot.get_or_init(|| match self.failure {
+        *self.blind_spot.get_or_init(|| match self.table.failure {
             Some(reason) if is_answer(reason) => Some(WhyUnknown::NoTable),
             Some(reason) => Some(WhyUnknown::Failed(reason)),
             None => blind_spot(),

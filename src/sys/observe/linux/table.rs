@@ -14,9 +14,11 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::mem;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use rustix::param::page_size;
 
 use super::mounts::Inode;
+use crate::sys::errno::errno_of;
 use crate::sys::observe::MarkedRange;
 
 /// Where the table is.
@@ -45,10 +47,12 @@ const TAIL: usize = 8;
 /// which many wait.
 const MOST_DOUBTS: usize = 1000;
 
-/// For how long the table is read anew where its pieces do not join. Beside two processes that take and
-/// drop 900 locks each as fast as they can, one reading in twenty to one in five joins, and takes 2 to
-/// 10 ms.
+/// For how long at least the table is read anew where its pieces do not join.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// And how often at least: on a machine that has much to do, a second is not long. Beside two processes
+/// that take and drop 900 locks each as fast as they can, a table is whole after some tens of readings.
+const READINGS: usize = 200;
 
 /// The numbers of entries of a list, by a name.
 pub type Index = BTreeMap<Vec<u8>, Vec<usize>>;
@@ -62,34 +66,43 @@ pub struct Table {
     by_file: Index,
     /// How many wait for the locks on a file, as the pieces say.
     waiters: Vec<(Inode, usize)>,
-    /// No lock that stood there all the time is missing.
-    pub is_complete: bool,
+    /// Pieces whose locks are to be added.
+    new: Vec<Vec<u8>>,
+    /// Why a lock that stood there all the time may be missing, if that is so: EAGAIN where the table
+    /// changed too fast.
+    pub failure: Option<Errno>,
 }
 
 impl Table {
     /// Reads the table.
-    ///
-    /// # Errors
-    ///
-    /// Where it cannot be read.
-    pub fn read() -> io::Result<Table> {
+    pub fn read() -> Table {
         let mut table = Table::default();
-        table.read_pieces()?;
-        Ok(table)
+        table.failure = match table.read_pieces() {
+            Ok(true) => None,
+            Ok(false) => Some(Errno::AGAIN),
+            Err(error) => Some(errno_of(error)),
+        };
+        table.add_new();
+        table
     }
 
-    /// Reads all pieces of it, some of them more than once.
-    fn read_pieces(&mut self) -> io::Result<()> {
+    /// Reads all pieces of it, some of them more than once. Returns whether no lock that stood there all
+    /// the time is missing.
+    fn read_pieces(&mut self) -> io::Result<bool> {
         let mut reader = Reader::open()?;
         let first = self.next(&mut reader)?;
-        if self.next(&mut reader)?.is_end {
-            self.is_complete = self.is_last(&first, &mut reader)?;
+        if self.next(&mut reader)?.is_end && self.is_last(&first, &mut reader)? {
+            return Ok(true);
         }
-        let start = Instant::now();
-        while !self.is_complete && start.elapsed() < PATIENCE {
-            self.is_complete = self.read_joined()?;
+        let (start, mut readings) = (Instant::now(), 0);
+        while readings < READINGS || start.elapsed() < PATIENCE {
+            self.add_new();
+            if self.read_joined()? {
+                return Ok(true);
+            }
+            readings += 1;
         }
-        Ok(())
+        Ok(false)
     }
 
     /// All locks.
@@ -119,6 +132,8 @@ impl Table {
         let (mut this, mut other) = (Reader::open()?, Reader::open()?);
         other.read(HALF)?;
         let mut before = self.next(&mut this)?;
+        // The kernel had to make as much room for the first lock here.
+        other.capacity = this.capacity;
         let mut doubts = 0..MOST_DOUBTS;
         loop {
             let mut piece = self.next(&mut other)?;
@@ -145,14 +160,14 @@ impl Table {
         }
     }
 
-    /// The next piece that has a lock of its own, or the end; and adds what it says to what is known.
+    /// The next piece that has a lock of its own, or the end; and notes what it says.
     fn next(&mut self, reader: &mut Reader) -> io::Result<Piece> {
         loop {
             // The line that was cut at the end of the last piece is older.
             let is_cut = !reader.cut.is_empty();
             let bytes = reader.read_piece()?;
-            self.add(&bytes);
             let piece = Piece::of(&bytes, reader.at, is_cut);
+            self.new.push(bytes);
             // The kernel doubles its room until the first lock fits.
             while piece.length_of(0) >= reader.capacity {
                 reader.capacity *= 2;
@@ -184,7 +199,15 @@ impl Table {
         reader.go_to(last.place(0))?;
         let length: usize = last.locks.iter().map(Vec::len).sum();
         let has_room = length as u64 + LONGEST <= reader.capacity;
-        Ok(has_room && self.next(reader)?.locks == last.locks)
+        let is_as_it_was = self.next(reader)?.locks == last.locks;
+        Ok(has_room && is_as_it_was && self.next(reader)?.is_end)
+    }
+
+    /// Adds what was noted to what is known: not between two pieces, since the table changes meanwhile.
+    fn add_new(&mut self) {
+        for piece in mem::take(&mut self.new) {
+            self.add(&piece);
+        }
     }
 
     /// Adds what a piece says to what is known.
@@ -287,10 +310,13 @@ impl Piece {
         let (Some(ours), Some(theirs)) = (first(self), first(other)) else {
             return false;
         };
-        let ours_from = self.locks.iter().skip(theirs.saturating_sub(ours));
-        let theirs_from = other.locks.iter().skip(ours.saturating_sub(theirs));
-        let mut both = ours_from.zip(theirs_from);
-        both.len() >= wanted && both.all(|(ours, theirs)| ours == theirs)
+        // In a PID namespace not every number is there.
+        let from = ours.max(theirs);
+        let is_before = |lock: &&Vec<u8>| number(lock) < Some(from);
+        let ours = self.locks.iter().skip_while(is_before);
+        let both = ours.zip(other.locks.iter().skip_while(is_before));
+        let (same, others): (Vec<_>, Vec<_>) = both.partition(|(ours, theirs)| ours == theirs);
+        same.len() >= wanted && others.is_empty()
     }
 
     /// Whether its first lock that is not among these came right behind them, and did not fit in the
