@@ -102,7 +102,7 @@ fn try_once(
         .as_ref()
         .filter(|named| options.checks_name && !named.is_settled())
     {
-        match others::look(&file, path, mark.as_ref(), named, options.wait, seen)? {
+        match others::look(&file, path, mark.as_ref(), named, deadline, seen)? {
             Others::None => verified = VerifiedName::verify(&file, path, &state, options)?,
             Others::File(theirs) => return Ok(Step::Again(theirs)),
             Others::Marked(name, says) => {

@@ -19,7 +19,6 @@ use super::mark::{Claim, Mark, Name};
 use super::take::Deadline;
 use super::verify::VerifiedName;
 use crate::model::error::Error;
-use crate::model::lock::Wait;
 use crate::model::target::LockTarget;
 use crate::sys::{self, FileId, Found, MarkedRange, Snapshot};
 
@@ -47,12 +46,31 @@ pub enum Others {
 ///
 /// [`Error::Look`] where the look cannot be completed: that is no reason to run beside somebody.
 /// [`Error::Descriptor`]. [`Error::Open`] where another program's deleted file may not be opened.
+///
+/// Where the locks of others change too fast for that, who waits looks again.
 pub fn look(
     file: &LockFile,
     path: &CStr,
     mark: Option<&Mark>,
     named: &VerifiedName,
-    wait: Wait,
+    deadline: Deadline,
+    seen: &mut Vec<OwnedFd>,
+) -> Result<Others, Error> {
+    loop {
+        match look_once(file, path, mark, named, deadline, seen) {
+            Err(Error::Look(_, Errno::AGAIN)) if deadline.left(INTERVAL).is_some() => {}
+            other => return other,
+        }
+    }
+}
+
+/// The same, once.
+fn look_once(
+    file: &LockFile,
+    path: &CStr,
+    mark: Option<&Mark>,
+    named: &VerifiedName,
+    deadline: Deadline,
     seen: &mut Vec<OwnedFd>,
 ) -> Result<Others, Error> {
     let cannot = |reason| Error::Look(file.target(), reason);
@@ -62,10 +80,10 @@ pub fn look(
         let marks = excluding(snapshot.marks(), mark);
         let claim = mark.filter(|_| !marks.is_empty());
         let claim = claim.map(|mark| Others::Marked(mark.name, mark.says));
-        let found = match (claim.is_some(), wait) {
-            (true, Wait::No) => Found::default(),
+        let found = match (claim.is_some(), deadline) {
+            (true, Deadline::Now) => Found::default(),
             // That it is a conflict is known, so nothing that goes wrong here is an error.
-            (true, Wait::For(_) | Wait::Forever) => {
+            (true, _) => {
                 let names = |file: FileId| marks.iter().any(|theirs| theirs.names(file));
                 snapshot.locked(&names).unwrap_or_default()
             }

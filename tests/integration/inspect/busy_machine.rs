@@ -306,7 +306,7 @@ fn no_waiter_is_warned_that_the_run_before_it_let_go_of_the_lock() {
         drop(holder);
         for waiter in waiters {
             let ended = waiter.wait_with_output().unwrap();
-            assert!(ended.status.success());
+            assert!(ended.status.success(), "{ended:?}");
             assert_eq!(String::from_utf8_lossy(&ended.stderr), "");
         }
     }

@@ -26,10 +26,7 @@ const PATH: &str = "/proc/locks";
 
 /// How many bytes a lock has at the most, if no more than some 16 wait for it. A piece that had more
 /// room than that goes to the end of the table: the kernel gives as many locks as fit.
-const LONGEST: u64 = 1096;
-
-/// Where the second descriptor begins: in the middle of the smallest page.
-const HALF: usize = 2048;
+const LONGEST: usize = 1096;
 
 /// How much is asked for at once: no page is larger. A lock with very many waiters may be longer, and
 /// then twice as much is asked for, and so on.
@@ -42,6 +39,9 @@ const JOINTS: usize = 2;
 /// How many of the last locks are read again to see that the table ends with them: more than the joints,
 /// since they may have moved.
 const TAIL: usize = 8;
+
+/// How often the end of the table has to be found at the same place.
+const ENDS: usize = 3;
 
 /// How often in one reading two pieces need another look to be joined: each time it takes a lock for
 /// which many wait.
@@ -89,15 +89,16 @@ impl Table {
     /// Reads all pieces of it, some of them more than once. Returns whether no lock that stood there all
     /// the time is missing.
     fn read_pieces(&mut self) -> io::Result<bool> {
-        let mut reader = Reader::open()?;
-        let first = self.next(&mut reader)?;
-        if self.next(&mut reader)?.is_end && self.is_last(&first, &mut reader)? {
+        let mut one = Reader::open()?;
+        let first = self.next(&mut one)?;
+        if self.next(&mut one)?.is_end && self.is_last(&first, &mut one)? {
             return Ok(true);
         }
+        let mut other = Reader::open()?;
         let (start, mut readings) = (Instant::now(), 0);
         while readings < READINGS || start.elapsed() < PATIENCE {
             self.add_new();
-            if self.read_joined()? {
+            if self.read_joined(&mut one, &mut other)? {
                 return Ok(true);
             }
             readings += 1;
@@ -128,23 +129,30 @@ impl Table {
     }
 
     /// Reads the table by two descriptors. Returns whether all pieces joined.
-    fn read_joined(&mut self) -> io::Result<bool> {
-        let (mut this, mut other) = (Reader::open()?, Reader::open()?);
-        other.read(HALF)?;
-        let mut before = self.next(&mut this)?;
-        // The kernel had to make as much room for the first lock here.
-        other.capacity = this.capacity;
+    ///
+    /// They are kept from one reading to the next: the room that the kernel has made for a lock with many
+    /// waiters is there for other locks then.
+    fn read_joined<'a>(
+        &mut self,
+        mut this: &'a mut Reader,
+        mut other: &'a mut Reader,
+    ) -> io::Result<bool> {
+        this.go_to(0)?;
+        other.go_to(0)?;
+        // The one begins in the middle of the other's pieces.
+        other.read(other.capacity / 2)?;
+        let mut before = self.next(this)?;
         let mut doubts = 0..MOST_DOUBTS;
         loop {
-            let mut piece = self.next(&mut other)?;
+            let mut piece = self.next(other)?;
             if piece.is_end {
-                return self.is_last(&before, &mut this);
+                return self.is_last(&before, this);
             }
             if !piece.joins(&before) {
                 // A lock with very many waiters ends the pieces of both and begins the next one. Perhaps
                 // it fits behind the end of the last one.
                 other.go_to(before.last(JOINTS))?;
-                let tail = self.next(&mut other)?;
+                let tail = self.next(other)?;
                 if !tail.joins(&before) || doubts.next().is_none() {
                     return Ok(false);
                 }
@@ -182,8 +190,19 @@ impl Table {
     ///
     /// A lock with many waiters that does not fit ends a piece, too. If locks before it go then, what
     /// stands behind it has another place, and is not found there. So the last locks are read again: what
-    /// stands behind them is in the same piece if it fits, and there must be room for it.
+    /// stands behind them is in the same piece if it fits, and there must be room for it. And more than
+    /// once, since it may be longer than that: then so many locks would have to go each time.
     fn is_last(&mut self, last: &Piece, reader: &mut Reader) -> io::Result<bool> {
+        for _ in 0..ENDS {
+            if !self.ends_with(last, reader)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The same, once.
+    fn ends_with(&mut self, last: &Piece, reader: &mut Reader) -> io::Result<bool> {
         for count in [TAIL, JOINTS] {
             reader.go_to(last.last(count))?;
             let tail = self.next(reader)?;
@@ -198,7 +217,7 @@ impl Table {
         // go, and the piece is as it was.
         reader.go_to(last.place(0))?;
         let length: usize = last.locks.iter().map(Vec::len).sum();
-        let has_room = length as u64 + LONGEST <= reader.capacity;
+        let has_room = length + LONGEST <= reader.capacity;
         let is_as_it_was = self.next(reader)?.locks == last.locks;
         Ok(has_room && is_as_it_was && self.next(reader)?.is_end)
     }
@@ -281,13 +300,14 @@ impl Piece {
     }
 
     /// How many bytes the lock of this number has, with who waits for it.
-    fn length_of(&self, number: usize) -> u64 {
-        self.place(number + 1) - self.place(number)
+    fn length_of(&self, number: usize) -> usize {
+        let length = self.place(number + 1) - self.place(number);
+        usize::try_from(length).unwrap_or(usize::MAX)
     }
 
     /// How many bytes all of them have.
-    fn length(&self) -> u64 {
-        self.end - self.place(0)
+    fn length(&self) -> usize {
+        usize::try_from(self.end - self.place(0)).unwrap_or(usize::MAX)
     }
 
     /// Whether it has this lock, once: locks of open file descriptions that share a range look alike.
@@ -321,7 +341,7 @@ impl Piece {
 
     /// Whether its first lock that is not among these came right behind them, and did not fit in the
     /// room that there is for a piece.
-    fn is_cut_off_from(&self, tail: &Piece, capacity: u64) -> bool {
+    fn is_cut_off_from(&self, tail: &Piece, capacity: usize) -> bool {
         let is_new = |lock: &Vec<u8>| !tail.locks.iter().any(|it| bare(it) == bare(lock));
         let Some(new) = self.locks.iter().position(is_new) else {
             return false;
@@ -349,7 +369,7 @@ struct Reader {
     /// The last piece took all of the room that was given.
     is_full: bool,
     /// How many bytes of locks the kernel has room for: a page, or more if a lock needs it.
-    capacity: u64,
+    capacity: usize,
 }
 
 impl Reader {
@@ -362,7 +382,7 @@ impl Reader {
             is_within_line: false,
             room: vec![0; ROOM],
             is_full: false,
-            capacity: page_size() as u64,
+            capacity: page_size(),
         })
     }
 
@@ -392,6 +412,7 @@ impl Reader {
     /// The next piece, of whole lines: as much as the kernel gives for so many bytes, and more where
     /// that ends within its first line. Nothing at the end of the table.
     fn read(&mut self, most: usize) -> io::Result<Vec<u8>> {
+        let most = most.min(self.room.len());
         let mut piece = mem::take(&mut self.cut);
         loop {
             let room = self.room.get_mut(..most).unwrap_or_default();
