@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::install::entry;
 use crate::support::crontab::Table;
-use crate::support::harness::{HOLD, Holder, Run};
+use crate::support::harness::{HOLD, Holder, Run, reason};
 use crate::support::status_answer::{CANNOT_TELL, FREE, HELD, reads_json};
 
 /// What `--status` says on stdout, and its exit status.
@@ -222,7 +222,7 @@ fn a_log_that_cannot_be_read_is_told_of_but_for_one_that_is_not_there_yet() {
     said("");
     fs::remove_file(table.work().join("log")).unwrap();
     fs::create_dir(table.work().join("log")).unwrap();
-    said("; cannot read its log: Illegal seek");
+    said(&format!("; cannot read its log: {}", reason(libc::ESPIPE)));
 }
 
 #[test]
