@@ -15,7 +15,6 @@ use std::mem;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use rustix::param::page_size;
 
 use super::mounts::Inode;
 use crate::sys::errno::errno_of;
@@ -23,6 +22,10 @@ use crate::sys::observe::MarkedRange;
 
 /// Where the table is.
 const PATH: &str = "/proc/locks";
+
+/// The smallest page there is. To ask for the real one costs calls, and with a larger one a piece only
+/// has more room than is counted on.
+const PAGE: usize = 4096;
 
 /// How many bytes a lock has at the most, if no more than some 16 wait for it. A piece that had more
 /// room than that goes to the end of the table: the kernel gives as many locks as fit.
@@ -382,7 +385,7 @@ impl Reader {
             is_within_line: false,
             room: vec![0; ROOM],
             is_full: false,
-            capacity: page_size(),
+            capacity: PAGE,
         })
     }
 
