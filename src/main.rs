@@ -57,6 +57,7 @@ mod run;
 mod sys;
 mod text;
 
+use std::convert::Infallible;
 use std::time::Instant;
 
 use lock::acquire;
@@ -73,9 +74,8 @@ use report::log::Log;
 use report::notice::Notice;
 use report::outcome::{Answer, Outcome};
 use run::exec::{self, ExecContext};
-use run::guardian;
-use run::max_runtime::RuntimeLimit;
-use sys::Words;
+use run::guardian::{self, Duties};
+use sys::{Guardian, Words};
 
 sys::entry_point!(main);
 
@@ -130,30 +130,23 @@ fn lock_descriptor(
 
 /// Takes the lock, or the first free slot, and becomes the command.
 ///
-/// The log and the time limit are looked at before the lock, so that what is wrong with them is told
-/// before anybody is kept out.
+/// The log is opened before the lock, so that what is wrong with it is told before anybody is kept
+/// out, and so that it hears why nothing was run.
 fn run_locked(run: &Run) -> Result<Outcome, Error> {
-    let limit = run.max_runtime.map(RuntimeLimit::new).transpose()?;
     let log = run.log.as_deref().map(Log::open).transpose()?;
+    let hear = |target| {
+        let log = log.as_ref();
+        move |error: &Error| log.into_iter().for_each(|log| log.error(target, error))
+    };
+    guardian::check(run).inspect_err(hear(run.target))?;
     let stopwatch = run.reporting.stopwatch();
     let mut busy = Vec::new();
     for (slot, target) in target::slots(run.target, run.slots) {
-        let attempt = match target {
-            LockTarget::Remote(word) => remote::acquire(word, run)?,
-            LockTarget::File(_) | LockTarget::Descriptor(_) => {
-                let file = LockFile::open(target, Access::wanted_by(&run.options))?;
-                log.iter().try_for_each(|log| log.is_not(&file))?;
-                acquire::acquire(file, &run.options)?
-            }
-        };
-        match attempt {
+        match take(target, run, log.as_ref()).inspect_err(hear(target))? {
             Attempt::Held(held) => {
-                return Err(start(
-                    run,
-                    held,
-                    stopwatch,
-                    ExecContext { slot, limit, log },
-                ));
+                let log = log.as_ref();
+                let error = start(run, held, stopwatch, ExecContext { slot, log });
+                return error.inspect_err(hear(target)).map(|never| match never {});
             }
             Attempt::Busy(lock) => busy.push(lock),
         }
@@ -161,14 +154,31 @@ fn run_locked(run: &Run) -> Result<Outcome, Error> {
     Ok(Outcome::Busy(busy, run.reporting, log))
 }
 
+/// Takes one lock, or finds it taken.
+fn take(target: LockTarget, run: &Run, log: Option<&Log>) -> Result<Attempt, Error> {
+    match target {
+        LockTarget::Remote(word) => remote::acquire(word, run),
+        LockTarget::File(_) | LockTarget::Descriptor(_) => {
+            let file = LockFile::open(target, Access::wanted_by(&run.options))?;
+            log.into_iter().try_for_each(|log| log.is_not(&file))?;
+            acquire::acquire(file, &run.options)
+        }
+    }
+}
+
 /// From the lock to the command. Returns only an error.
 ///
 /// What there is to say comes after our PID is written, so that whoever looks meanwhile finds the new
-/// holder; and the guardian is started after that, with only the line that the command starts behind
+/// holder; and a guardian is started after that, with only the line that the command starts behind
 /// it, because it is the one step that can fail and must then leave nothing behind.
-fn start(run: &Run, held: Held, stopwatch: Option<Instant>, context: ExecContext) -> Error {
+fn start(
+    run: &Run,
+    held: Held,
+    stopwatch: Option<Instant>,
+    context: ExecContext<'_>,
+) -> Result<Infallible, Error> {
     let target = held.file().target();
-    let tell = |notice| run.reporting.tell(context.log.as_ref(), &notice);
+    let tell = |notice| run.reporting.tell(context.log, &notice);
     let remarks = &held.remarks;
     if !remarks.helper_text.is_empty() {
         tell(Notice::Helper(target, &remarks.helper_text));
@@ -182,10 +192,14 @@ fn start(run: &Run, held: Held, stopwatch: Option<Instant>, context: ExecContext
     if let Some(record) = remarks.previous.filter(inspect::has_let_go) {
         tell(Notice::LetGo(target, record.pid));
     }
-    if let Err(error) = guardian::start(&held, run.keeper) {
-        return error;
+    let duties = Duties::of(&held, run)?;
+    if duties.as_ref().is_some_and(Duties::reach_one_process) {
+        tell(Notice::OneProcess(target));
     }
+    let guardian = duties.map(Duties::start).transpose()?;
     let program = exec::program(run.command);
     tell(Notice::Starting(target, run.command, &program, stopwatch));
-    exec::become_command(held, run.command, program, context)
+    let error = exec::become_command(held, run.command, program, context);
+    guardian.into_iter().for_each(Guardian::dismiss);
+    Err(error)
 }

@@ -67,8 +67,10 @@ pub enum Opt {
     Quiet,
     /// Speak up if the lock has been held for so long.
     Alarm,
-    /// End the command after so long.
+    /// End the job after so long.
     MaxRuntime,
+    /// Kill it so long after SIGTERM.
+    KillAfter,
     /// So many at once.
     Slots,
     /// Keep the lock of a server at least for so long.
@@ -113,7 +115,8 @@ pub const FLAGS: &[Flag] = &[
     flag(Opt::Start, &[], &["start"], Some("OFF"), InFlock::Yes, "first byte of the record lock (implies --fcntl)"),
     flag(Opt::Length, &[], &["length"], Some("N"), InFlock::Yes, "its length in bytes, 0 is up to the end (implies --fcntl)"),
     flag(Opt::Slots, &['j'], &["slots"], Some("N"), InFlock::No, "up to N copies at once: LOCKFILE, LOCKFILE.2 ... LOCKFILE.N"),
-    flag(Opt::MaxRuntime, &[], &["max-runtime"], Some("DURATION"), InFlock::No, "SIGALRM for the command's process after DURATION"),
+    flag(Opt::MaxRuntime, &[], &["max-runtime"], Some("DURATION"), InFlock::No, "end the job after DURATION: SIGTERM to its process group, then SIGKILL"),
+    flag(Opt::KillAfter, &[], &["kill-after"], Some("DURATION"), InFlock::No, "how long after SIGTERM: 10s, or 5s after the loss of a lock"),
     flag(Opt::HoldAtLeast, &[], &["hold-at-least"], Some("DURATION"), InFlock::No, "with SCHEME://: keep the lock that long, though COMMAND ended"),
     flag(Opt::OnLost, &[], &["on-lost"], Some("WHAT"), InFlock::No, "with SCHEME://, if the lock is lost: term (default), kill, ignore"),
     flag(Opt::Log, &['l'], &["log"], Some("FILE"), InFlock::No, "append its output to FILE, and a dated line for each start and refusal"),

@@ -14,7 +14,7 @@ use crate::model::dialect::Dialect;
 use crate::model::error::{Error, usage};
 use crate::model::lock::OnLost;
 use crate::model::reporting::Verbosity;
-use crate::model::request::Apply;
+use crate::model::request::{Apply, MaxRuntime};
 use crate::text::escape::Escaped;
 
 /// The options, as they were given; of those that exclude each other the last one.
@@ -45,7 +45,9 @@ pub struct RawOptions {
     /// `-j`.
     pub slots: Option<u16>,
     /// `--max-runtime`.
-    pub max_runtime: Option<Duration>,
+    pub max_runtime: Option<MaxRuntime>,
+    /// `--kill-after`.
+    pub kill_after: Option<Duration>,
     /// `-l`.
     pub log: Option<OsString>,
     /// `--on-lost`.
@@ -113,7 +115,8 @@ impl RawOptions {
             Opt::Start => self.start = values::bytes(&value()?)?,
             Opt::Length => self.length = values::bytes(&value()?)?,
             Opt::Slots => self.slots = Some(values::slots(&value()?)?),
-            Opt::MaxRuntime => self.max_runtime = Some(values::duration(&value()?)?),
+            Opt::MaxRuntime => self.max_runtime = Some(max_runtime(&value()?)?),
+            Opt::KillAfter => self.kill_after = Some(values::duration(&value()?)?),
             Opt::HoldAtLeast => self.hold_at_least = Some(values::duration(&value()?)?),
             Opt::OnLost => self.on_lost = Some(on_lost(&value()?)?),
             Opt::Log => self.log = Some(value()?),
@@ -158,6 +161,12 @@ impl RawOptions {
             Apply::Change
         }
     }
+}
+
+/// DURATION of `--max-runtime`.
+fn max_runtime(value: &OsStr) -> Result<MaxRuntime, Error> {
+    let given = value.to_string_lossy().into_owned();
+    values::duration(value).map(|after| MaxRuntime { after, given })
 }
 
 /// WHAT of `--on-lost`.

@@ -72,6 +72,7 @@ impl RawOptions {
             slots,
             keeper,
             max_runtime,
+            kill_after: self.kill_after,
             log,
             on_lost: self.on_lost.unwrap_or_default(),
             hold_at_least: self.hold_at_least,

@@ -1,7 +1,6 @@
 //! What goes together.
 
 use std::os::unix::ffi::OsStrExt;
-use std::time::Duration;
 
 use super::raw::{Operation, RawOptions};
 use crate::model::command::CommandLine;
@@ -27,20 +26,25 @@ impl RawOptions {
         let runs = command.is_some();
         let (slots, bounded, logs) = (self.slots.is_some(), self.max_runtime.is_some(), self.log.is_some());
         let (waits, installs) = (self.wait.is_some(), self.install.is_some());
-        let hears_of_loss = self.on_lost.is_some_and(|what| what != OnLost::Ignore);
+        let no_time = self.max_runtime.as_ref().is_some_and(|limit| limit.after.is_zero());
+        let on_lost = self.on_lost.unwrap_or_default();
+        let watches = is_remote && on_lost != OnLost::Ignore;
+        let terminates = is_remote && on_lost == OnLost::Term;
         let wrong = [
             (self.json, "--json goes together with --status only"),
             (self.dry_run && !installs, "--dry-run goes together with --install or --uninstall"),
             (self.operation == Operation::Unlock && runs, "-u drops the lock of a descriptor and runs no command"),
             (self.block && (self.nonblock || waits), "-b does not go together with -n or -w"),
-            (self.close && self.no_fork, "-o does not go together with -F"),
+            (self.no_fork && self.close, "-F starts no guardian: not with -o"),
+            (self.no_fork && bounded, "-F starts no guardian: not with --max-runtime"),
+            (self.no_fork && watches, "-F starts no guardian: with a lock on a server only under --on-lost ignore"),
             (slots && (self.block || waits), "--slots does not wait: not with -w or -b"),
             (slots && self.operation != Operation::Exclusive, "--slots takes exclusive locks: not with -s or -u"),
             (slots && is_descriptor, "--slots takes a lock file and a command, not a descriptor"),
             (slots && self.fcntl, "--slots does not go together with --fcntl"),
-            (bounded && self.close, "--max-runtime does not go together with -o"),
             (bounded && !runs, "--max-runtime takes a command"),
-            (self.max_runtime == Some(Duration::ZERO), "--max-runtime takes at least a second"),
+            (no_time, "--max-runtime takes more than no time"),
+            (self.kill_after.is_some() && !(bounded || terminates), "--kill-after goes together with --max-runtime, or with SCHEME:// under --on-lost term"),
             (logs && !runs, "--log takes a command"),
             (logs_into_lock, "--log takes another file than the lock file"),
             (installs && is_descriptor, "--install takes a lock file and a command, not a descriptor"),
@@ -49,7 +53,6 @@ impl RawOptions {
             (self.alarm.is_some() && is_remote, "--alarm takes a lock file, not a lock on a server"),
             (self.hold_at_least.is_some() && !is_remote, "--hold-at-least takes a lock on a server, SCHEME://"),
             (self.on_lost.is_some() && !is_remote, "--on-lost takes a lock on a server, SCHEME://"),
-            (hears_of_loss && !sys::TELLS_OF_LOSS, "this system does not tell of a lost lock: --on-lost ignore"),
             (self.fcntl && !sys::HAVE_RANGES, "this system has no locks for --fcntl, --start and --length"),
         ];
         match wrong.iter().find(|(is_wrong, _)| *is_wrong) {

@@ -8,14 +8,13 @@ use std::ffi::CStr;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use rustix::io::Errno;
-use rustix::net::{RecvFlags, getpeername, recv};
+use rustix::net::getpeername;
 
 use super::file::LockFile;
 use super::held::{Attempt, Busy, Held, Remarks};
 use super::helper::{self, NoHelper};
 use crate::model::error::{Error, Reason};
-use crate::model::lock::{LockMode, OnLost, Wait};
+use crate::model::lock::{LockMode, Wait};
 use crate::model::request::Run;
 use crate::model::target::LockTarget;
 use crate::sys;
@@ -38,7 +37,7 @@ pub fn acquire(word: &'static CStr, run: &Run) -> Result<Attempt, Error> {
     let (status, why) = match (output.status.code(), passed) {
         (Some(0), (Some(connection), 0)) => {
             let file = LockFile::connection(connection, target)?;
-            return match watch(&file, run.on_lost) {
+            return match is_open(&file) {
                 Ok(()) => {
                     let remarks = Remarks {
                         helper_text: output.said,
@@ -94,28 +93,16 @@ fn seconds(time: Duration) -> String {
     text.to_owned()
 }
 
-/// Has the kernel tell our process, whatever it has become by then, when the connection has ended;
-/// and looks whether it has ended already, of which no signal would tell any more.
-///
-/// Once the lock is taken, the server sends nothing: readable means that it is closing the connection.
-fn watch(connection: &LockFile, on_lost: OnLost) -> Result<(), Vec<u8>> {
+/// Looks whether the connection has ended already. A guardian hears of its end later.
+fn is_open(connection: &LockFile) -> Result<(), Vec<u8>> {
     let cannot = |reason| {
         let reason = Reason(reason);
         format!("its helper passed no connection that can be watched: {reason}").into_bytes()
     };
-    let signal = match on_lost {
-        OnLost::Term => Some(libc::SIGTERM),
-        OnLost::Kill => Some(libc::SIGKILL),
-        OnLost::Ignore => None,
-    };
-    if let Some(signal) = signal {
-        sys::signal_at_end(connection.as_fd(), signal).map_err(cannot)?;
-    }
-    let mut byte = [0];
-    match recv(connection, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT) {
-        // A socket for datagrams that has no other end has nothing to read either.
-        Err(Errno::AGAIN) => getpeername(connection).map(drop).map_err(cannot),
-        Ok(_) | Err(Errno::CONNRESET) => Err(b"the server has closed the connection".to_vec()),
+    match sys::has_ended(connection.as_fd()) {
+        Ok(true) => Err(b"the server has closed the connection".to_vec()),
+        // A socket for datagrams that has no other end never ends.
+        Ok(false) => getpeername(connection).map(drop).map_err(cannot),
         Err(reason) => Err(cannot(reason)),
     }
 }

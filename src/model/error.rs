@@ -35,8 +35,8 @@ pub enum Error {
     Timer(LockTarget, Errno),
     /// No guardian could be started.
     Guardian(LockTarget, Errno),
-    /// The end of the command's time cannot be set.
-    MaxRuntime(&'static str),
+    /// A command that is to be ended could not be, for this reason.
+    CannotEnd(LockTarget, &'static str),
     /// There is no helper of this name for the scheme, or it cannot be started.
     NoHelper(LockTarget, String, Errno),
     /// The helper did not take the lock: the exit status that goes with why, and why.
@@ -105,7 +105,9 @@ impl Display for Error {
                 cannot(out, "lock", &what, reason)
             }
             Error::Helper(target, _, why) => write!(out, "cannot lock {target}: {}", Escaped(why)),
-            Error::MaxRuntime(reason) => write!(out, "cannot set --max-runtime: {reason}"),
+            Error::CannotEnd(target, why) => {
+                write!(out, "cannot end the command of {target}: {why}")
+            }
             Error::Log(log, reason) => cannot(out, "open log", &path(log), reason),
             Error::RedirectOutput(reason) => {
                 cannot(out, "send the command's output to", &"the log", reason)

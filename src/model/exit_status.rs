@@ -80,7 +80,7 @@ impl Error {
             | Error::Timer(..)
             | Error::RedirectOutput(_)
             | Error::Print(_) => 71,
-            Error::Guardian(..) | Error::MaxRuntime(_) => 71,
+            Error::Guardian(..) | Error::CannotEnd(..) => 71,
             Error::NoHelper(_, _, reason) if is_shortage(*reason) => 71,
             Error::NoHelper(..) => 69,
             Error::Helper(_, status, _) => *status,

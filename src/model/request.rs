@@ -116,6 +116,14 @@ pub enum Format {
     Quiet,
 }
 
+/// How long a job may run.
+pub struct MaxRuntime {
+    /// So long.
+    pub after: Duration,
+    /// As it was given, for people.
+    pub given: String,
+}
+
 /// A command under a lock.
 pub struct Run {
     /// What to lock.
@@ -128,8 +136,10 @@ pub struct Run {
     pub slots: Option<u16>,
     /// Who keeps the lock's descriptor.
     pub keeper: Keeper,
-    /// When the command's process is sent SIGALRM.
-    pub max_runtime: Option<Duration>,
+    /// When the job is ended.
+    pub max_runtime: Option<MaxRuntime>,
+    /// How long after SIGTERM it is killed, if not after the usual time.
+    pub kill_after: Option<Duration>,
     /// The file that its output is appended to.
     pub log: Option<OsString>,
     /// What becomes of the command if a server loses its lock.

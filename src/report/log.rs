@@ -1,18 +1,19 @@
-//! The log that a run was told to write: the command's own output, and a dated line for each start
-//! and each refusal.
+//! The log that a run was told to write: the command's own output, and a dated line for all that a run
+//! has to say.
 
 use std::ffi::OsStr;
 use std::fmt::Display;
-use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
-use rustix::fs::{self, Mode, OFlags};
+use rustix::fs::{self, Mode, OFlags, SeekFrom};
 use rustix::io::{self, Errno};
 use rustix::stdio;
 
 use crate::lock::file::LockFile;
 use crate::lock::held::Held;
 use crate::model::error::Error;
-use crate::sys;
+use crate::model::target::LockTarget;
+use crate::sys::{self, FileId};
 use crate::text::time::{Moment, Zone};
 
 /// The first descriptor that is none of the three streams.
@@ -20,8 +21,12 @@ const BEHIND_THE_STREAMS: RawFd = 3;
 
 /// A log that is open for appending.
 pub struct Log {
-    /// Its open file, from 3 up and close-on-exec.
+    /// Its open file, from 3 up and close-on-exec. Writing to it does not wait.
     file: OwnedFd,
+    /// The same file for reading, where it can be read: to see whether it ends with a line.
+    reader: Option<OwnedFd>,
+    /// Which file it is, where that can be told.
+    id: Option<FileId>,
 }
 
 impl Log {
@@ -33,11 +38,18 @@ impl Log {
     /// [`Error::Log`].
     pub fn open(path: &OsStr) -> Result<Log, Error> {
         let cannot = |reason| Error::Log(path.to_os_string(), reason);
-        let opened = open_or_make(path).map_err(cannot)?;
-        // Not on 0, 1 or 2, should one of them be closed, nor where the lock is to be; and closed by
-        // exec, when it is on 1 and 2.
-        let file = io::fcntl_dupfd_cloexec(&opened, BEHIND_THE_STREAMS).map_err(cannot)?;
-        Ok(Log { file })
+        let file = open_or_make(path)
+            .and_then(out_of_the_way)
+            .map_err(cannot)?;
+        let state = sys::state_of_descriptor(file.as_fd()).ok();
+        // To open a FIFO for reading would be to read it.
+        let is_regular = state.as_ref().is_some_and(|state| state.is_regular);
+        let reader = is_regular.then(|| fs::open(path, OFlags::RDONLY | FLAGS, Mode::empty()));
+        Ok(Log {
+            file,
+            reader: reader.and_then(|opened| opened.and_then(out_of_the_way).ok()),
+            id: state.map(|state| state.id),
+        })
     }
 
     /// Refuses a log that is the lock file: its lines would stand where the record does.
@@ -46,9 +58,9 @@ impl Log {
     ///
     /// [`Error::Usage`].
     pub fn is_not(&self, lock_file: &LockFile) -> Result<(), Error> {
-        let id = |file| sys::state_of_descriptor(file).map(|state| state.id);
-        match (id(self.file.as_fd()), id(lock_file.as_fd())) {
-            (Ok(log), Ok(lock)) if log == lock => Err(Error::Usage(format!(
+        let id = sys::state_of_descriptor(lock_file.as_fd()).map(|state| state.id);
+        match (self.id, id) {
+            (Some(log), Ok(lock)) if log == lock => Err(Error::Usage(format!(
                 "--log takes another file than the lock file {}",
                 lock_file.target()
             ))),
@@ -56,12 +68,48 @@ impl Log {
         }
     }
 
-    /// Writes a line, with date, time and zone in front. Where it cannot be written, that is no
-    /// reason to change what is done.
+    /// Writes a line, with date, time and zone in front; in a line of its own, also where the log does
+    /// not end with one. Where it cannot be written, or not at once, that is no reason to change what
+    /// is done.
     pub fn line(&self, text: &dyn Display) {
         let now = std::time::SystemTime::now();
-        let line = format!("{} {} nonoverlap: {text}\n", Moment(now), Zone(now, ""));
+        let begin = if self.ends_within_a_line() { "\n" } else { "" };
+        let line = format!(
+            "{begin}{} {} nonoverlap: {text}\n",
+            Moment(now),
+            Zone(now, "")
+        );
         let _ = sys::without_write_signals(|| Ok(io::write(&self.file, line.as_bytes())?));
+    }
+
+    /// Writes a line for an error that kept a command from being run under this lock. A wrong command
+    /// line was never a run.
+    pub fn error(&self, target: LockTarget, error: &Error) {
+        match error {
+            Error::Usage(_) => {}
+            // We have the lock by then, but they say nothing of it.
+            Error::Execute(..) | Error::RedirectOutput(_) | Error::Log(..) => {
+                let pid = std::process::id();
+                self.line(&format_args!("{target}: PID {pid}: {error}"));
+            }
+            _ => self.line(error),
+        }
+    }
+
+    /// Whether it can be read, and the last that was written to it was no whole line.
+    fn ends_within_a_line(&self) -> bool {
+        let last = self.reader.as_ref().and_then(|reader| {
+            fs::seek(reader, SeekFrom::End(-1)).ok()?;
+            let mut last = [0];
+            (io::read(reader, &mut last) == Ok(1)).then_some(last)
+        });
+        last.is_some_and(|last| last != *b"\n")
+    }
+
+    /// Its descriptors.
+    pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let reader = self.reader.as_ref().map(AsFd::as_fd);
+        [self.file.as_fd()].into_iter().chain(reader)
     }
 
     /// Puts the log in the place of stdout and stderr, and gives what stderr was.
@@ -76,8 +124,7 @@ impl Log {
             found: io::fcntl_dupfd_cloexec(stdio::stderr(), BEHIND_THE_STREAMS).ok(),
         };
         // Our own lines do not wait for the reader of a FIFO; the command's do as ever.
-        let flags = fs::fcntl_getfl(&self.file)?;
-        fs::fcntl_setfl(&self.file, flags - OFlags::NONBLOCK)?;
+        fs::fcntl_setfl(&self.file, OFlags::APPEND)?;
         stdio::dup2_stdout(&self.file)?;
         stdio::dup2_stderr(&self.file)?;
         Ok(stderr)
@@ -91,21 +138,36 @@ pub struct Stderr {
 }
 
 impl Stderr {
-    /// Puts it back, for a message that there was no command to write the log.
+    /// Puts it back, for a message that there was no command to write the log. Where it was closed, the
+    /// message goes nowhere: the log has its own.
     pub fn put_back(self) {
-        if let Some(found) = self.found {
+        let nowhere = || fs::open("/dev/null", OFlags::WRONLY | FLAGS, Mode::empty());
+        if let Ok(found) = self.found.map_or_else(nowhere, Ok) {
             let _ = stdio::dup2_stderr(&found);
         }
     }
 }
 
+/// In every open of a log.
+const FLAGS: OFlags = OFlags::NONBLOCK
+    .union(OFlags::NOCTTY)
+    .union(OFlags::CLOEXEC);
+
 /// Without O_CREAT first: in a sticky directory, fs.protected_regular refuses it on another user's
 /// file.
 fn open_or_make(path: &OsStr) -> Result<OwnedFd, Errno> {
-    let flags =
-        OFlags::WRONLY | OFlags::APPEND | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let flags = OFlags::WRONLY | OFlags::APPEND | FLAGS;
     match fs::open(path, flags, Mode::empty()) {
         Err(Errno::NOENT) => fs::open(path, flags | OFlags::CREATE, Mode::from_raw_mode(0o666)),
         other => other,
+    }
+}
+
+/// Moves a descriptor from 0, 1 or 2, should one of them be closed: the command finds it closed, and no
+/// message goes there.
+fn out_of_the_way(descriptor: OwnedFd) -> Result<OwnedFd, Errno> {
+    match descriptor.as_raw_fd() < BEHIND_THE_STREAMS {
+        true => io::fcntl_dupfd_cloexec(&descriptor, BEHIND_THE_STREAMS),
+        false => Ok(descriptor),
     }
 }

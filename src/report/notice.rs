@@ -2,8 +2,9 @@
 
 use std::ffi::CStr;
 use std::fmt::{self, Display};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use libc::c_int;
 use rustix::io::Errno;
 
 use super::log::Log;
@@ -14,8 +15,9 @@ use crate::model::dialect::Dialect;
 use crate::model::error::Reason;
 use crate::model::reporting::{Reporting, Verbosity};
 use crate::model::target::LockTarget;
-use crate::sys;
+use crate::sys::{self, End};
 use crate::text::escape::Escaped;
+use crate::text::time::Elapsed;
 
 /// Something that happens on the way to the command.
 pub enum Notice<'a> {
@@ -23,6 +25,8 @@ pub enum Notice<'a> {
     NoMark(LockTarget, Errno),
     /// The PID cannot be written into the lock file.
     NoRecord(LockTarget, Errno),
+    /// The job is to be ended, and only its first process can be.
+    OneProcess(LockTarget),
     /// The process that the record names still runs, although the lock was free.
     LetGo(LockTarget, u32),
     /// The lock is held and the command comes next, which is this program.
@@ -33,6 +37,34 @@ pub enum Notice<'a> {
     Helper(LockTarget, &'a [u8]),
     /// The lock was dropped.
     Unlocked(LockTarget, Option<Instant>),
+    /// The server has closed the connection that the lock of this process was bound to.
+    Lost(LockTarget, u32),
+    /// The job of this process could not be sent this signal.
+    Unreached(LockTarget, u32, c_int, Errno),
+    /// The command's process, which had this PID, has ended after this time, and how, where that is known.
+    Ended(LockTarget, u32, Duration, Option<HowEnded<'a>>),
+}
+
+/// How a command's process ended.
+#[derive(Clone, Copy)]
+pub enum HowEnded<'a> {
+    /// By itself, or by a signal of somebody else's.
+    Itself(End),
+    /// Because its time was over, which was given so.
+    ByMaxRuntime(&'a str),
+    /// Because its lock was lost.
+    ByLoss,
+}
+
+impl Display for HowEnded<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HowEnded::Itself(End::Status(status)) => write!(out, "status {status}"),
+            HowEnded::Itself(End::Signal(signal)) => write!(out, "signal {signal}"),
+            HowEnded::ByMaxRuntime(given) => write!(out, "by --max-runtime {given}"),
+            HowEnded::ByLoss => out.write_str("by the loss of its lock"),
+        }
+    }
 }
 
 impl Reporting {
@@ -42,9 +74,9 @@ impl Reporting {
         tells.then(Instant::now)
     }
 
-    /// Says it, if that much was asked for. A log is told of every start, and of a process that let go.
+    /// Says it, if that much was asked for. A log is told of everything.
     pub fn tell(self, log: Option<&Log>, notice: &Notice<'_>) {
-        if let (Some(log), Notice::Starting(..) | Notice::LetGo(..)) = (log, notice) {
+        if let Some(log) = log {
             log.line(notice);
         }
         match (self.verbosity, self.dialect, notice) {
@@ -84,9 +116,6 @@ fn lines_of_flock(notice: &Notice<'_>) -> String {
         )
     };
     match notice {
-        Notice::NoMark(..) | Notice::NoRecord(..) | Notice::LetGo(..) | Notice::Helper(..) => {
-            String::new()
-        }
         Notice::Locked(_, start) | Notice::Unlocked(_, start) => took(start),
         Notice::Starting(_, _, program, start) => {
             format!(
@@ -95,6 +124,7 @@ fn lines_of_flock(notice: &Notice<'_>) -> String {
                 program.to_string_lossy()
             )
         }
+        _ => String::new(),
     }
 }
 
@@ -132,6 +162,26 @@ impl Display for Notice<'_> {
             Notice::Helper(target, said) => write!(out, "{target}: {}", Escaped(said)),
             Notice::Locked(target, _) => write!(out, "{target} locked"),
             Notice::Unlocked(target, _) => write!(out, "{target} unlocked"),
+            Notice::OneProcess(target) => write!(
+                out,
+                "{target}: there is a terminal, so the command gets no process group of its own: a signal to \
+                 end it will reach its first process only"
+            ),
+            Notice::Lost(target, pid) => {
+                write!(
+                    out,
+                    "{target}: PID {pid} has lost the lock: the server closed its connection"
+                )
+            }
+            Notice::Unreached(target, pid, signal, reason) => write!(
+                out,
+                "{target}: PID {pid} cannot be sent signal {signal}: {}",
+                Reason(*reason)
+            ),
+            Notice::Ended(target, pid, lasted, how) => {
+                write!(out, "{target}: PID {pid} ended after {}", Elapsed(*lasted))?;
+                how.map_or(Ok(()), |how| write!(out, ", {how}"))
+            }
         }
     }
 }

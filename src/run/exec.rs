@@ -6,7 +6,6 @@ use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStringExt;
 use std::ptr;
 
-use super::max_runtime::RuntimeLimit;
 use crate::lock::held::Held;
 use crate::model::command::CommandLine;
 use crate::model::error::Error;
@@ -14,14 +13,12 @@ use crate::report::log::{Log, Stderr};
 use crate::sys::{self, ExecArgs, SHELL};
 
 /// What the command finds beside its arguments, because an option asks for it.
-pub struct ExecContext {
+pub struct ExecContext<'a> {
     /// The number of its slot, in `NONOVERLAP_SLOT`.
     pub slot: Option<u16>,
-    /// The end of its time.
-    pub limit: Option<RuntimeLimit>,
     /// What takes its output. It leaves the place of stderr again for the message if there is no
     /// command.
-    pub log: Option<Log>,
+    pub log: Option<&'a Log>,
 }
 
 /// Becomes the command, as execvp(3) does, and on every C library alike. Returns only if that
@@ -33,21 +30,14 @@ pub fn become_command(
     held: Held,
     command: CommandLine,
     program: Cow<'static, CStr>,
-    context: ExecContext,
+    context: ExecContext<'_>,
 ) -> Error {
-    let stderr = match context
-        .log
-        .as_ref()
-        .map(|log| log.take_output(&held))
-        .transpose()
-    {
+    let stderr = context.log.map(|log| log.take_output(&held)).transpose();
+    let stderr = match stderr {
         Ok(stderr) => stderr,
         Err(reason) => return Error::RedirectOutput(reason),
     };
-    let error = match context.limit.iter().try_for_each(RuntimeLimit::start) {
-        Ok(()) => execute_command(command, program, context.slot),
-        Err(error) => error,
-    };
+    let error = execute_command(command, program, context.slot);
     stderr.into_iter().for_each(Stderr::put_back);
     error
 }

@@ -1,32 +1,292 @@
-//! `--close`: the command gets no lock descriptor, and a guardian holds the lock as long as the
-//! command's process lives. Prints nothing.
+//! The guardian and its duties: what the command cannot do for itself, because it is somebody else's
+//! program. It holds the lock (`--close`), ends the job (`--max-runtime`), watches the connection of a
+//! lock on a server, and, where it stands anyway, logs the end. Without one of the first three there
+//! is no guardian. Prints nothing.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::thread::sleep;
+use std::time::{Duration, Instant, SystemTime};
 
-use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::fs::{self, Mode, OFlags};
+use rustix::io::{Errno, FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
+use rustix::process::{getpgrp, getpid, setpgid};
 
 use crate::lock::held::Held;
 use crate::model::error::Error;
-use crate::model::lock::Keeper;
-use crate::sys;
+use crate::model::lock::{Keeper, OnLost};
+use crate::model::request::{MaxRuntime, Run};
+use crate::model::target::LockTarget;
+use crate::report::log::Log;
+use crate::report::notice::{HowEnded, Notice};
+use crate::sys::{self, Duty, Event, Guardian, Reach, Ward};
 
-/// Starts a guardian over a lock that is not the command's to keep, and has exec take the descriptors of
-/// the lock and its mark away from the command.
-///
-/// Until exec, we hold the lock as well, and from the guardian's first word on it does: there is no
-/// moment at which nobody does. If exec fails, our process ends, and so does the guardian.
+/// How long after SIGTERM a job is killed that has had its time.
+const KILL_AFTER_TIME: Duration = Duration::from_secs(10);
+/// How long after SIGTERM a job is killed whose lock is lost: somebody else may have it soon.
+const KILL_AFTER_LOSS: Duration = Duration::from_secs(5);
+
+/// Looks whether a job that is to be ended can be, before anything is done.
 ///
 /// # Errors
 ///
-/// [`Error::Guardian`]; nothing is left then.
-pub fn start(held: &Held, keeper: Keeper) -> Result<(), Error> {
-    if keeper == Keeper::Command {
+/// [`Error::CannotEnd`].
+pub fn check(run: &Run) -> Result<(), Error> {
+    let on_lost = on_lost(run);
+    if run.max_runtime.is_none() && on_lost == OnLost::Ignore {
         return Ok(());
     }
-    let file = held.file();
-    let mut kept = held.descriptors();
-    let started = kept
-        .try_for_each(|kept| fcntl_setfd(kept, FdFlags::CLOEXEC))
-        .and_then(|()| sys::start_guardian(file.as_fd(), held.mark()));
-    started.map_err(|reason| Error::Guardian(file.target(), reason))
+    // What is not handled there is dropped, and SIGKILL too (pid_namespaces(7)).
+    if getpid().is_init() {
+        let why = "it would be process 1, which the kernel sends no signal";
+        return Err(Error::CannotEnd(run.target, why));
+    }
+    // It may be the only word that the command hears before another has the lock.
+    if on_lost == OnLost::Term && !sys::reaches_us(libc::SIGTERM) {
+        let why = "SIGTERM is ignored or blocked here";
+        return Err(Error::CannotEnd(run.target, why));
+    }
+    Ok(())
+}
+
+/// What becomes of the job if its lock is lost, which only a server's can be.
+fn on_lost(run: &Run) -> OnLost {
+    match run.target {
+        LockTarget::Remote(_) => run.on_lost,
+        LockTarget::File(_) | LockTarget::Descriptor(_) => OnLost::Ignore,
+    }
+}
+
+/// What a guardian is to do for one run.
+pub struct Duties<'a> {
+    /// The lock and its mark, where it holds them in the command's place.
+    kept: Vec<OwnedFd>,
+    /// When it ends the job.
+    max_runtime: Option<&'a MaxRuntime>,
+    /// The connection that it watches.
+    connection: Option<BorrowedFd<'a>>,
+    /// What it does when that is lost.
+    on_lost: OnLost,
+    /// How long after SIGTERM it sends SIGKILL, if that was said.
+    kill_after: Option<Duration>,
+    /// Whom it sends a signal.
+    reach: Reach,
+    /// Where it logs what it did: an open file of its own, which does not block.
+    log: Option<Log>,
+    /// Of which lock.
+    target: LockTarget,
+}
+
+impl<'a> Duties<'a> {
+    /// The duties of this run, if it has any. Where the job is to be ended, our process leads a process
+    /// group from here on, if it can.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Guardian`], [`Error::Log`].
+    pub fn of(held: &'a Held, run: &'a Run) -> Result<Option<Duties<'a>>, Error> {
+        let ends = run.max_runtime.is_some() || on_lost(run) != OnLost::Ignore;
+        let holds = run.keeper == Keeper::Guardian;
+        match ends || holds {
+            true => Duties::new(held, run, ends).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    /// What a guardian has to do, be it to hold the lock or to end the job.
+    #[cold]
+    fn new(held: &'a Held, run: &'a Run, ends: bool) -> Result<Duties<'a>, Error> {
+        let target = held.file().target();
+        let cannot = |reason| Error::Guardian(target, reason);
+        let kept = match run.keeper {
+            Keeper::Guardian => held.descriptors().map(keep).collect(),
+            Keeper::Command => Ok(Vec::new()),
+        };
+        let reach = match ends {
+            true => lead_a_group(),
+            false => Ok(Reach::Process),
+        };
+        let on_lost = on_lost(run);
+        Ok(Duties {
+            kept: kept.map_err(cannot)?,
+            max_runtime: run.max_runtime.as_ref(),
+            connection: (on_lost != OnLost::Ignore).then(|| held.file().as_fd()),
+            on_lost,
+            kill_after: run.kill_after,
+            reach: reach.map_err(cannot)?,
+            log: run.log.as_deref().map(Log::open).transpose()?,
+            target,
+        })
+    }
+
+    /// Whether it is to end the job and reaches its first process only.
+    pub fn reach_one_process(&self) -> bool {
+        let ends = self.max_runtime.is_some() || self.connection.is_some();
+        ends && self.reach == Reach::Process
+    }
+
+    /// Starts the guardian. Until exec we hold the lock as well, and from the guardian's first word on
+    /// it does: there is no moment at which nobody does.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Guardian`]; nothing is left then.
+    #[cold]
+    pub fn start(self) -> Result<Guardian, Error> {
+        let target = self.target;
+        sys::start_guardian(self).map_err(|reason| Error::Guardian(target, reason))
+    }
+}
+
+/// Has exec take a descriptor away from the command, and gives the guardian one in its place.
+fn keep(descriptor: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    fcntl_setfd(descriptor, FdFlags::CLOEXEC)?;
+    fcntl_dupfd_cloexec(descriptor, 10)
+}
+
+/// Makes our process the leader of a process group, so that a signal reaches all of the job and nobody
+/// else: unless it is one already, as an interactive shell's job is, or has a terminal, where a group of
+/// its own would be one in the background, without keys and without Ctrl-C.
+fn lead_a_group() -> Result<Reach, Errno> {
+    if getpgrp() == getpid() {
+        return Ok(Reach::Group);
+    }
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    match fs::open("/dev/tty", flags, Mode::empty()) {
+        // There is no terminal (tty(4)).
+        Err(Errno::NXIO) => setpgid(None, None).map(|()| Reach::Group),
+        _ => Ok(Reach::Process),
+    }
+}
+
+impl Duty for Duties<'_> {
+    fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        let kept = self.kept.iter().map(AsFd::as_fd);
+        kept.chain(self.log.iter().flat_map(Log::descriptors))
+            .collect()
+    }
+
+    fn connection(&self) -> Option<BorrowedFd<'_>> {
+        self.connection
+    }
+
+    /// Waits for the end of the command's process, and ends the job if there is a reason to. What is held
+    /// is let go of before the end is logged: nobody waits for a log.
+    #[cold]
+    fn carry_out(self, ward: Ward) {
+        let start = SystemTime::now();
+        let mut job = Job {
+            ward,
+            start,
+            lasted: None,
+        };
+        let limit = self.max_runtime.map(|limit| limit.after);
+        let due = limit.and_then(|after| Instant::now().checked_add(after));
+        let reason = match (job.wait(due), self.max_runtime) {
+            (Event::Due, Some(limit)) => {
+                self.end_job(&mut job, self.kill_after.unwrap_or(KILL_AFTER_TIME));
+                Some(HowEnded::ByMaxRuntime(&limit.given))
+            }
+            (Event::Lost, _) => {
+                self.log(&Notice::Lost(self.target, job.ward.pid()));
+                match self.on_lost {
+                    OnLost::Kill => self.kill_job(&mut job),
+                    _ => self.end_job(&mut job, self.kill_after.unwrap_or(KILL_AFTER_LOSS)),
+                }
+                Some(HowEnded::ByLoss)
+            }
+            _ => None,
+        };
+        drop(self.kept);
+        if let Some(log) = &self.log {
+            let how = reason.or_else(|| job.ward.end().map(HowEnded::Itself));
+            let lasted = job.lasted.unwrap_or_default();
+            log.line(&Notice::Ended(self.target, job.ward.pid(), lasted, how));
+        }
+    }
+}
+
+/// The command's process, and all that is in its group.
+struct Job {
+    /// The command's process.
+    ward: Ward,
+    /// When the command began.
+    start: SystemTime,
+    /// How long its process lived, once it has ended.
+    lasted: Option<Duration>,
+}
+
+impl Job {
+    /// As [`Ward::wait`].
+    fn wait(&mut self, until: Option<Instant>) -> Event {
+        let event = self.ward.wait(until);
+        if event == Event::Ended {
+            let lasted = SystemTime::now().duration_since(self.start);
+            self.lasted.get_or_insert(lasted.unwrap_or_default());
+        }
+        event
+    }
+
+    /// Waits for this long, unless the command's process ends before; if it has ended, just so long.
+    fn pause(&mut self, pause: Duration) {
+        match self.lasted {
+            None => {
+                self.wait(Instant::now().checked_add(pause));
+            }
+            Some(_) => sleep(pause),
+        }
+    }
+
+    /// Whether the command's process has ended, and nobody is left whom such a signal reaches. Zombies
+    /// are somebody: until they are reaped, the number of their group is theirs.
+    fn is_over(&self, reach: Reach) -> bool {
+        self.lasted.is_some()
+            && (reach == Reach::Process || self.ward.signal(reach, 0) == Err(Errno::SRCH))
+    }
+}
+
+impl Duties<'_> {
+    /// SIGTERM to the job, and to what is left of it SIGKILL. SIGCONT, since what is stopped hears
+    /// nothing else. Returns when the command's process has ended and either nobody is left or SIGKILL
+    /// was sent.
+    fn end_job(&self, job: &mut Job, kill_after: Duration) {
+        self.send(job, libc::SIGTERM);
+        let _ = job.ward.signal(self.reach, libc::SIGCONT);
+        let start = Instant::now();
+        // Nothing tells that a group is empty, so it is asked, at first often. Under a second, because of
+        // what Ward::signal wants.
+        let mut pause = Duration::from_millis(5);
+        while let Some(left) = kill_after.checked_sub(start.elapsed()) {
+            job.pause(pause.min(left));
+            if job.is_over(self.reach) {
+                return;
+            }
+            pause = (pause * 2).min(Duration::from_millis(640));
+        }
+        self.kill_job(job);
+    }
+
+    /// SIGKILL to the job. Returns when the command's process has ended.
+    fn kill_job(&self, job: &mut Job) {
+        self.send(job, libc::SIGKILL);
+        while job.wait(None) != Event::Ended {}
+    }
+
+    /// Sends the job a signal, and logs if nobody could be reached.
+    fn send(&self, job: &Job, signal: libc::c_int) {
+        if let Err(reason) = job.ward.signal(self.reach, signal) {
+            self.log(&Notice::Unreached(
+                self.target,
+                job.ward.pid(),
+                signal,
+                reason,
+            ));
+        }
+    }
+
+    /// Logs something, if there is a log.
+    fn log(&self, notice: &Notice<'_>) {
+        if let Some(log) = &self.log {
+            log.line(notice);
+        }
+    }
 }

@@ -2,4 +2,3 @@
 
 pub mod exec;
 pub mod guardian;
-pub mod max_runtime;

@@ -12,8 +12,7 @@
 //! | ofd_lock/ | fcntl, none | `HAVE_RANGES`, `set` |
 //! | file_state/ | statx, other | `of_descriptor`, `of_path`, `of_link`, `is_kernels` |
 //! | mark/ | memfd, none | `HAVE_MARKS`, `announce` |
-//! | guardian/ | linux, kqueue | `start`; on Linux also `GUARDIAN` |
-//! | lost/ | sigio, none | `TELLS_OF_LOSS`, `signal_at_end` |
+//! | guardian/ | linux, kqueue | `start`, `has_ended`, `Ward` with `pid`, `wait`, `signal`, `end`; on Linux also `GUARDIAN` |
 //! | observe/, locks | linux/snapshot, f_getlk | `INSPECT_FLAGS`, `Snapshot` with `take`, `of`, `marks`, `locked`, `deleted` |
 //! | observe/, processes | linux/process, macos, freebsd, none | `process`, `identity`, `command_line`, `knows_every_pid`; but for Linux, `has_open` |
 #![allow(unsafe_code)]
@@ -26,7 +25,6 @@ mod errno;
 mod exec;
 mod file_state;
 mod guardian;
-mod lost;
 mod mark;
 mod number;
 mod observe;
@@ -52,8 +50,7 @@ pub use file_state::{
     FileId, FileState, is_kernels, of_descriptor as state_of_descriptor, of_link as state_of_link,
     of_path as state_of_path,
 };
-pub use guardian::start_guardian;
-pub use lost::{TELLS_OF_LOSS, signal_at_end};
+pub use guardian::{Duty, End, Event, Guardian, Reach, Ward, has_ended, start_guardian};
 pub use mark::{HAVE_MARKS, announce};
 pub use number::strtod;
 pub use observe::{
@@ -62,8 +59,8 @@ pub use observe::{
 };
 pub use ofd_lock::{HAVE_RANGES, RangeLock, try_range, wait_range};
 pub use search::{SHELL, find, search_and_execute};
-pub use signal::{with_children, without_write_signals};
-pub use timer::{SigalrmState, WaitTimer, arm_itimer, sigalrm_state};
+pub use signal::{reaches_us, with_children, without_write_signals};
+pub use timer::WaitTimer;
 pub use words::Words;
 
 #[cfg(not(any(

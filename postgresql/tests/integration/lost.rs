@@ -149,19 +149,16 @@ fn on_lost_kill_reaches_a_stopped_command() {
     assert!(time < LATEST, "{time:?}");
 }
 
+/// It is woken for that.
 #[test]
-fn a_stopped_command_hears_of_the_loss_when_it_goes_on() {
+fn a_stopped_command_is_ended_by_sigterm() {
     let server = Server::start();
-    let holder = hold(&["--on-lost", "term", &server.lock("job")]);
+    let mut holder = hold(&["--on-lost", "term", &server.lock("job")]);
     kill(holder.pid(), libc::SIGSTOP);
     eventually("it is stopped", || state(holder.pid()) == "T");
     assert_eq!(server.sql(&terminate(&server)), "t");
-    eventually("it is told", || {
-        let pending = number(holder.pid(), "ShdPnd:");
-        pending & (1 << (libc::SIGTERM - 1)) != 0
-    });
-    assert_eq!(state(holder.pid()), "T");
-    assert_eq!(holder.kill(libc::SIGCONT).signal(), Some(libc::SIGTERM));
+    eventually("it has ended", || holder.has_ended());
+    assert_eq!(holder.end().signal(), Some(libc::SIGTERM));
 }
 
 #[test]

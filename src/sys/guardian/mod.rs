@@ -1,11 +1,14 @@
-//! The process that holds a lock for as long as another process lives: its ward, which is this
-//! process, and later the command that it becomes. It only waits. What else a guardian is to do belongs
-//! into `run/guardian.rs`, as a function that this is given.
+//! The guardian: a process beside the command that does what the command's process cannot do for itself,
+//! since it is somebody else's program by then. Its ward is our process, which becomes the command.
+//! What it does is told by [`Duty`]; here is how it is started, and what it can see and do.
 //!
-//! A platform's file offers `start(lock, mark)`: it starts the guardian, and returns the end of a pipe
-//! from which [`start_guardian`] reads the guardian's answer. The guardian then has three
-//! descriptors, set by [`set_streams`]: the lock on 0, what tells of the ward's end on 1, and the
-//! pipe on 2; and the mark where it was. It answers by [`say_ready`] or by [`fail`], and ends by [`exit_now`].
+//! A platform's file offers `start(line, duty)`, which starts it and returns when there is no more to
+//! do for our process but to hear its answer on the line; and [`Ward`], with the same functions on every
+//! platform. The guardian has what tells of the ward's end on 1, its end of the line on 2, and what its
+//! duty needs. It answers by [`say_ready`] or by [`fail`], and ends by [`exit_now`].
+//!
+//! The line is a pair of sockets. The guardian answers on it; then our end tells it that the command
+//! has begun, since exec closes it, or, by a byte, that there will be no command.
 
 #[cfg(target_os = "linux")]
 mod linux;
@@ -17,35 +20,108 @@ mod kqueue;
 #[cfg(not(target_os = "linux"))]
 use kqueue as platform;
 
-use std::mem::forget;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use libc::c_int;
 use rustix::io::{self, Errno};
-use rustix::process::{chdir, setsid};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::process::{Pid, chdir, setsid};
 use rustix::stdio;
+
+use super::errno::check;
+use super::signal::without_write_signals;
 
 #[cfg(target_os = "linux")]
 pub use platform::GUARDIAN;
+pub use platform::{Ward, has_ended};
 
-/// Starts a guardian: a process that has this lock's descriptor and its mark's, and ends when
-/// the kernel says that our process, whatever it has become by then, has ended. Returns when the
-/// guardian watches.
+/// What a guardian does.
+pub trait Duty {
+    /// The descriptors that it needs, from 3 up. All others are closed.
+    fn descriptors(&self) -> Vec<BorrowedFd<'_>>;
+
+    /// The connection of whose end it is to hear ([`Event::Lost`]).
+    fn connection(&self) -> Option<BorrowedFd<'_>>;
+
+    /// Does it, in the guardian, from the command's start on. With its return the guardian ends.
+    fn carry_out(self, ward: Ward);
+}
+
+/// What a guardian hears.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// The ward's process has ended.
+    Ended,
+    /// The other end of the connection is closed. It is told once.
+    Lost,
+    /// The time has come.
+    Due,
+}
+
+/// Whom a signal is sent to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// The ward's process alone.
+    Process,
+    /// Its process group, which it leads.
+    Group,
+}
+
+/// How the ward's process ended (wait(2)).
+#[derive(Clone, Copy)]
+pub enum End {
+    /// With this exit status.
+    Status(c_int),
+    /// By this signal.
+    Signal(c_int),
+}
+
+impl End {
+    /// As wait(2) gives it.
+    fn of(status: c_int) -> End {
+        match libc::WIFSIGNALED(status) {
+            true => End::Signal(libc::WTERMSIG(status)),
+            false => End::Status(libc::WEXITSTATUS(status)),
+        }
+    }
+}
+
+/// A guardian that watches, as our process knows it: our end of the line.
+pub struct Guardian(OwnedFd);
+
+impl Guardian {
+    /// Tells it that there will be no command. Its duty never begins.
+    pub fn dismiss(self) {
+        // If it is gone, there is nobody to be told.
+        let _ = without_write_signals(|| Ok(io::write(&self.0, &[1])?));
+    }
+}
+
+/// Starts a guardian that does this from exec on. Returns when it watches.
 ///
-/// It has its own session, `/` as its directory, and blocks every signal that can be blocked. No
-/// wait(2) of the command sees it, as far as the platform's file says.
+/// It has its own session, `/` as its directory, and blocks every signal that can be blocked. It is no
+/// child of the command's, as far as the platform's file says.
 ///
 /// # Errors
 ///
 /// Of the calls by which it is made and prepared; no guardian is left then. ECHILD where it ended
 /// without an answer.
-pub fn start_guardian(lock: BorrowedFd<'_>, mark: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
-    let reader = platform::start(lock, mark)?;
+pub fn start_guardian(duty: impl Duty) -> Result<Guardian, Errno> {
+    let (ours, theirs) = line()?;
+    platform::start(theirs, duty)?;
     let mut answer = [0; WORD];
-    match io::retry_on_intr(|| io::read(&reader, &mut answer))? {
-        WORD if answer == READY => Ok(()),
+    match io::retry_on_intr(|| io::read(&ours, &mut answer))? {
+        WORD if answer == READY => Ok(Guardian(ours)),
         WORD => Err(Errno::from_raw_os_error(i32::from_ne_bytes(answer))),
         _ => Err(Errno::CHILD),
     }
+}
+
+/// Both ends of a line, where nothing of the guardian's comes to lie, and closed by exec.
+fn line() -> Result<(OwnedFd, OwnedFd), Errno> {
+    let kind = SocketType::STREAM;
+    let (ours, theirs) = socketpair(AddressFamily::UNIX, kind, SocketFlags::empty(), None)?;
+    Ok((above_the_streams(ours)?, above_the_streams(theirs)?))
 }
 
 /// The length of the guardian's answer: the number of an error, or [`READY`].
@@ -53,15 +129,19 @@ const WORD: usize = size_of::<i32>();
 /// The word of a guardian that watches.
 const READY: [u8; WORD] = [0; WORD];
 
-/// In the guardian: answers that it watches.
-fn say_ready() -> Result<(), Errno> {
-    io::write(stdio::stderr(), &READY).map(|_| ())
+/// In the guardian: answers that it watches, and waits for the command's start. False if there is none.
+///
+/// From the answer on somebody relies on us, so nothing is an error any more.
+fn say_ready() -> Result<bool, Errno> {
+    io::write(stdio::stderr(), &READY)?;
+    let heard = io::retry_on_intr(|| io::read(stdio::stderr(), &mut [0]));
+    Ok(heard.unwrap_or(0) == 0)
 }
 
 /// In the guardian, or on the way to it: answers why it does not watch, and ends.
-fn fail(writer: &OwnedFd, reason: Errno) -> ! {
-    // Where this fails, the reader finds the pipe's end in place of an answer.
-    let _ = io::write(writer, &reason.raw_os_error().to_ne_bytes());
+fn fail(line: &OwnedFd, reason: Errno) -> ! {
+    // Where this fails, the reader finds the line's end in place of an answer.
+    let _ = io::write(line, &reason.raw_os_error().to_ne_bytes());
     exit_now()
 }
 
@@ -71,21 +151,22 @@ fn leave_caller() -> Result<(), Errno> {
     chdir(c"/")
 }
 
-/// In the guardian: puts these on 0, 1 and 2, whatever of the caller's lies there. The other
-/// numbers are left to the platform, which closes them all.
-fn set_streams(lock: BorrowedFd<'_>, watched: impl AsFd, writer: &OwnedFd) -> Result<(), Errno> {
-    let lock = above_the_streams(lock)?;
-    stdio::dup2_stdin(&lock)?;
-    stdio::dup2_stdout(watched)?;
-    stdio::dup2_stderr(writer)?;
-    forget(lock);
-    Ok(())
-}
-
 /// Duplicates a descriptor to where the guardian puts nothing in its place: if 0, 1 or 2 was
 /// closed, it may lie there.
 fn above_the_streams(descriptor: impl AsFd) -> Result<OwnedFd, Errno> {
     io::fcntl_dupfd_cloexec(descriptor, 10)
+}
+
+/// Sends a signal to the group that this process leads, by its number; 0 only asks whether there is
+/// anybody.
+///
+/// # Errors
+///
+/// As kill(2).
+fn signal_group(leader: Pid, signal: c_int) -> Result<(), Errno> {
+    // SAFETY: kill(2) touches no memory of ours.
+    check(unsafe { libc::kill(-leader.as_raw_nonzero().get(), signal) })?;
+    Ok(())
 }
 
 /// Ends this process at once, with nothing flushed and nobody told.

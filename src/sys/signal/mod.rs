@@ -28,7 +28,8 @@ use libc::{c_int, c_void, siginfo_t};
 use rustix::process::getpid;
 
 use super::errno::cannot_fail;
-pub use mask::{Mask, is_blocked};
+pub use mask::Mask;
+use mask::is_blocked;
 use set::{contains, set_of};
 
 /// The signals that write(2) sends to the thread that wrote (signal(7)): a broken pipe, and a file
@@ -130,8 +131,14 @@ pub fn with_children<T>(run: impl FnOnce() -> T) -> T {
     result
 }
 
+/// Whether a signal that is sent to this process does anything: it is neither ignored nor blocked,
+/// which a command would inherit.
+pub fn reaches_us(signal: c_int) -> bool {
+    !is_ignored(signal) && !is_blocked(signal)
+}
+
 /// Whether a signal is ignored.
-pub fn is_ignored(signal: c_int) -> bool {
+fn is_ignored(signal: c_int) -> bool {
     let mut found = zeroed_action();
     // SAFETY: a null pointer sets nothing; the disposition is written to `found`.
     cannot_fail(unsafe { libc::sigaction(signal, ptr::null(), &mut found) });

@@ -1,6 +1,6 @@
 //! The interval timer of the process (ITIMER_REAL), which sends SIGALRM and survives exec
 //! (setitimer(2) of Linux, execve(2) of FreeBSD and NetBSD; XNU keeps it with the process, which
-//! exec leaves as it is).
+//! exec leaves as it is). Only for systems without timer_create(2).
 
 use std::mem::MaybeUninit;
 use std::time::Duration;
@@ -8,45 +8,9 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use crate::sys::errno::check;
-use crate::sys::signal::{is_blocked, is_ignored};
 
 /// The longest time that every system takes: a hundred million seconds (setitimer(2) on the BSDs).
 pub const LONGEST: Duration = Duration::from_secs(100_000_000);
-
-/// What SIGALRM would do to this process.
-pub enum SigalrmState {
-    /// Nothing.
-    Ignored,
-    /// Nothing for now.
-    Blocked,
-    /// What it does by default, or to whoever has a handler for it.
-    Delivered,
-}
-
-/// Looks at disposition and mask.
-pub fn sigalrm_state() -> SigalrmState {
-    if is_ignored(libc::SIGALRM) {
-        SigalrmState::Ignored
-    } else if is_blocked(libc::SIGALRM) {
-        SigalrmState::Blocked
-    } else {
-        SigalrmState::Delivered
-    }
-}
-
-/// Has SIGALRM sent to this process after this time, and not again. A timer that is running and
-/// fires earlier is left as it is.
-///
-/// # Errors
-///
-/// As setitimer(2).
-pub fn arm_itimer(after: Duration) -> Result<(), Errno> {
-    let (left, interval) = set_itimer(after, Duration::ZERO)?;
-    if !left.is_zero() && left < after {
-        set_itimer(left, interval)?;
-    }
-    Ok(())
-}
 
 /// Sets the timer, or disarms it if `after` is zero. Gives what was left of the old time, zero if
 /// it was not armed, and the old interval.

@@ -1,9 +1,6 @@
-//! Timers: one of our own that ends a wait, and the interval timer of the process, by which SIGALRM
-//! ends the command.
+//! A timer of our own that ends a wait.
 //!
 //! A platform's file offers `Timer` with `arm` and `interrupted`, which are those of [`WaitTimer`].
-
-mod itimer;
 
 #[cfg(all(target_os = "linux", not(nonoverlap_interval_timer)))]
 mod posix_timer;
@@ -15,13 +12,13 @@ use posix_timer as platform;
 #[cfg(any(not(target_os = "linux"), nonoverlap_interval_timer))]
 mod interval;
 #[cfg(any(not(target_os = "linux"), nonoverlap_interval_timer))]
+mod itimer;
+#[cfg(any(not(target_os = "linux"), nonoverlap_interval_timer))]
 use interval as platform;
 
 use std::time::Duration;
 
 use rustix::io::Errno;
-
-pub use itimer::{SigalrmState, arm_itimer, sigalrm_state};
 
 /// How long after a signal the next one comes. One may come between the caller's look at the clock
 /// and the call that it is to interrupt, and is lost.

@@ -349,6 +349,7 @@ mod linux {
                 cd full && true >empty && printf '2000000000\\n' >record
                 dd if=/dev/zero of=fill bs=1k 2>/dev/null && exit 98
                 \"$0\" empty echo quiet 2>&1; \"$0\" -v empty echo ran; cat empty
+                \"$0\" --log ../log empty true
                 \"$0\" record sh -c 'printf \"%10d\\n\" $$; cat record'
                 i=0; while true >$i; do i=$((i + 1)); done 2>/dev/null
                 \"$0\" new echo wrong; echo $?; cd .. && umount full"
@@ -360,6 +361,8 @@ mod linux {
             assert_eq!(said, expected, "{what}: {ended:?}");
             let no_space = reason(libc::ENOSPC);
             let no_record = format!("nonoverlap: cannot write the PID into empty: {no_space}; ");
+            let log = fs::read_to_string(scene.path("log")).unwrap();
+            assert!(log.contains(&no_record), "{what}: {log}");
             let no_file = format!("nonoverlap: cannot create lock file new: {no_space}\n");
             let errors = ended.stderr();
             assert!(

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::report::log::{lines_of, logged, logged_with};
+use crate::report::log::{lines_of, logged, logged_with, undated};
 use crate::support::harness::{Holder, NONOVERLAP, Run, Scene, nonoverlap, reason, record_of};
 
 #[test]
@@ -186,18 +186,28 @@ fn why_a_command_cannot_be_executed_is_said_to_the_caller_and_nothing_is_lost() 
                 lines[0].ends_with(&format!("; starting {command}")),
                 "{lines:?}"
             );
-            assert_eq!(lines.len(), 1, "{command}");
+            let (target, error) = said_under_a_pid(&lines[1]);
+            let lock = scene.lock().display().to_string();
+            assert_eq!(
+                (target, &*format!("nonoverlap: {error}\n")),
+                (&*lock, &*said)
+            );
+            assert_eq!(lines.len(), 2, "{command}");
             fs::remove_file(scene.path("log")).unwrap();
         }
-        // Where the caller has no stderr, the log is the last place to say it.
+        // Where the caller has no stderr, the log has it all the same, and once.
         let mut shell = Command::new("sh");
         let script = "exec \"$0\" --log log lock \"$1\" 2>&-";
         shell
             .args(["-c", script, NONOVERLAP, command])
             .current_dir(scene.path(""));
         shell.run().expect(status, "", "");
-        let said = format!("nonoverlap: cannot execute {command}: {}", reason(error));
-        assert_eq!(lines_of(&scene.path("log"))[1..], [said]);
+        let lines = lines_of(&scene.path("log"));
+        let said = format!("cannot execute {command}: {}", reason(error));
+        assert_eq!(
+            (lines.len(), said_under_a_pid(&lines[1])),
+            (2, ("lock", &*said))
+        );
         fs::remove_file(scene.path("log")).unwrap();
     }
 }
@@ -230,4 +240,13 @@ fn another_users_log_in_a_sticky_folder_is_appended_to_where_the_kernel_refuses_
 
 fn make_fifo(path: &PathBuf) {
     Command::new("mkfifo").arg(path).run().expect(0, "", "");
+}
+
+/// The lock file and the words of a line that names a PID.
+#[track_caller]
+fn said_under_a_pid(line: &str) -> (&str, &str) {
+    let (target, rest) = undated(line).split_once(": PID ").expect(line);
+    let (pid, said) = rest.split_once(": ").expect(line);
+    pid.parse::<u32>().expect(line);
+    (target, said)
 }

@@ -6,6 +6,8 @@ pub mod exit_status;
 #[cfg(target_os = "linux")] // seccomp is Linux's.
 mod kernel_errors;
 pub mod log;
+#[cfg(target_os = "linux")] // It looks at guardians through /proc.
+mod log_end;
 mod log_open;
 mod log_tail;
 mod messages;

@@ -19,19 +19,21 @@ use crate::support::harness::{
 };
 use crate::support::machine::as_ordinary_user;
 
-/// The guardian of a command: the child of its process that has the guardian's name.
+/// The guardian of a command: the process that has the guardian's name, and the command's pidfd on 1.
 pub fn guardian_of(command: u32) -> Option<u32> {
     let pids = fs::read_dir("/proc").unwrap().flatten();
-    let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    pids.into_iter().find(|pid| {
-        let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
-            return false;
-        };
-        let Some((name, rest)) = stat.rsplit_once(") ") else {
-            return false;
-        };
-        name.ends_with("(nonoverlap-lock") && rest.split(' ').nth(1) == Some(&command.to_string())
+    let mut pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let read = |pid: u32, file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).ok();
+    pids.find(|&pid| {
+        let ward = format!("Pid:\t{command}");
+        read(pid, "comm").as_deref() == Some("nonoverlap-lock\n")
+            && read(pid, "fdinfo/1").is_some_and(|info| info.lines().any(|line| line == ward))
     })
+}
+
+/// The parent of a process.
+fn parent(pid: u32) -> u32 {
+    status(pid, "PPid").parse().unwrap()
 }
 
 /// What `/proc/PID/status` says of a field.
@@ -122,6 +124,29 @@ fn no_wait_of_the_command_sees_the_guardian() {
         .args(["python3", "-c", WAIT])
         .run()
         .expect(0, "ECHILD\n", "");
+}
+
+/// A script that waits for the last of its children, by `pgrep -P $$`, comes to an end.
+#[test]
+fn the_guardian_is_no_child_of_the_commands() {
+    let scene = Scene::new();
+    let mut command = nonoverlap(["-o"]);
+    let holder = Holder::start(command.arg(scene.lock()).args(HOLD));
+    let guardian = guardian_of(holder.pid()).expect("a guardian");
+    let children = format!("/proc/{0}/task/{0}/children", holder.pid());
+    assert_eq!(fs::read_to_string(children).unwrap(), "");
+    assert!(![holder.pid(), std::process::id()].contains(&parent(guardian)));
+    assert!(holder.end().success());
+    becomes_free(&scene.lock());
+
+    let script =
+        "while pgrep -P $$ >pids; do if kill -0 $(cat pids); then exit 1; fi; done; echo alone";
+    let mut command = nonoverlap(["-o"]);
+    command.arg(scene.lock()).args(["bash", "-c", script]);
+    command
+        .current_dir(scene.path(""))
+        .run()
+        .expect(0, "alone\n", "");
 }
 
 #[test]
@@ -313,9 +338,9 @@ fn without_a_guardian_nothing_runs() {
     let trace = scene.path("trace");
     for (call, fault, errno) in [
         ("pidfd_open", "error=EMFILE", libc::EMFILE),
-        ("pipe2", "error=EMFILE", libc::EMFILE),
+        ("socketpair", "error=EMFILE", libc::EMFILE),
         ("clone", "error=EAGAIN", libc::EAGAIN),
-        ("close_range", "error=ENOSYS", libc::ENOSYS),
+        ("close_range", "error=EINVAL", libc::EINVAL),
         ("setsid", "error=EPERM", libc::EPERM),
         ("chdir", "error=EACCES", libc::EACCES),
         ("prctl", "error=EPERM", libc::EPERM),
@@ -578,7 +603,7 @@ fn closed_standard_streams_stay_closed_and_the_guardian_stands() {
     // The descriptor that a folder is read by is gone when it is looked at. (Interpreters of other
     // languages open what they find closed.)
     let script = "\
-read -r guardian </proc/$$/task/$$/children
+guardian=$(grep -ls \"^Pid:[[:space:]]*$$\\$\" /proc/[0-9]*/fdinfo/1 | cut -d/ -f3)
 for file in /proc/$$/fd/*; do test ! -e \"$file\" || said=\"$said${file##*/} \"; done
 while test -e /proc/$guardian/fd/2; do sleep 0.01; done # It has just said its word there.
 for file in /proc/$guardian/fd/*; do said=\"$said$(readlink \"$file\") \"; done
@@ -598,7 +623,7 @@ echo \"$said\" >\"$0\"
         let open = (0..3).filter(|stream| closed & 1 << stream == 0);
         let open: String = open.map(|stream| format!("{stream} ")).collect();
         let expected = format!(
-            "{open}{} anon_inode:[pidfd] /memfd:nonoverlap (deleted) \n",
+            "{open}anon_inode:[pidfd] {} /memfd:nonoverlap (deleted) \n",
             scene.lock().display()
         );
         assert_eq!(said, expected, "closed: {close}");

@@ -1,184 +1,365 @@
-//! `--max-runtime`: SIGALRM for the command's process, with nobody waiting.
+//! `--max-runtime`: the job ends, and not only its shell.
 
 use std::fs;
-use std::process::Command;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::harness::{Holder, NONOVERLAP, Run, Scene, has_tool, nonoverlap};
+use crate::support::harness::{
+    Holder, NONOVERLAP, Orphan, Run, Scene, becomes_free, eventually, has_tool, holds_lock,
+    is_root, kill, left_out, locks_on, nonoverlap, state,
+};
 
-/// perl runs its arguments with an alarm set.
-fn with_alarm(seconds: u32) -> Command {
-    let mut perl = Command::new("perl");
-    perl.args([
-        "-e",
-        "alarm shift; exec @ARGV",
-        &seconds.to_string(),
-        NONOVERLAP,
-    ]);
-    perl
+use super::guardian::guardian_of;
+
+/// nonoverlap that ends its job after a second, and what is left of it half a second later.
+fn bounded(scene: &Scene, options: &[&str]) -> Command {
+    let mut command = nonoverlap(["--max-runtime", "1", "--kill-after", "0.5"]);
+    command.args(options).arg(scene.lock());
+    command
 }
 
+/// Whether anybody is in a process group, other than zombies.
+fn lives(group: u32) -> bool {
+    let pids = fs::read_dir("/proc").unwrap().flatten();
+    let mut stats = pids.filter_map(|it| fs::read_to_string(it.path().join("stat")).ok());
+    stats.any(|stat| {
+        let words: Vec<_> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+        words[2] == group.to_string() && !["Z", "X"].contains(&words[0])
+    })
+}
+
+/// Whatever the job is made of, its group is gone and the lock is free. What is said of the caller is
+/// what the command's own process does at SIGTERM.
 #[test]
-fn the_command_is_ended_by_sigalrm() {
-    let scene = Scene::new();
-    let start = Instant::now();
-    let ended = nonoverlap(["--max-runtime", "1"])
-        .arg(scene.lock())
-        .args(["sleep", "1000"])
-        .run();
-    assert_eq!(ended.signal(), Some(libc::SIGALRM), "{ended:?}");
-    assert!(start.elapsed() >= Duration::from_millis(990));
-    nonoverlap([scene.lock()])
-        .arg("true")
-        .run()
-        .expect(0, "", "");
+fn the_whole_job_is_ended() {
+    const KILLED: Result<i32, i32> = Err(libc::SIGKILL);
+    const ENDED: Result<i32, i32> = Err(libc::SIGTERM);
+    for (job, end) in [
+        ("exec sleep 1000", ENDED),
+        // A script of two processes, which without a group would leave one that holds the lock.
+        ("sleep 1000; :", ENDED),
+        ("sleep 1000 & sleep 1000 & wait", ENDED),
+        ("sleep 1000 | sleep 1000 | sleep 1000", ENDED),
+        ("trap '' TERM; while :; do sleep 0.01; done", KILLED),
+        ("(trap '' TERM; sleep 1000; sleep 1000; :) & wait", ENDED),
+        ("trap 'exit 7' TERM; while :; do sleep 0.01; done", Ok(7)),
+        // What is stopped hears nothing until it is woken.
+        ("kill -STOP $$", ENDED),
+        ("sleep 1000 & kill -STOP $!; wait", ENDED),
+    ] {
+        for options in [&[][..], &["--close"]] {
+            let scene = Scene::new();
+            let mut child = bounded(&scene, options);
+            let mut child = child.args(["sh", "-c", job]).spawn().unwrap();
+            let group = child.id();
+            let start = Instant::now();
+            let status = child.wait().unwrap();
+            assert!(start.elapsed() >= Duration::from_millis(990), "{job}");
+            let signal = std::os::unix::process::ExitStatusExt::signal(&status);
+            let ended = signal.map_or_else(|| Ok(status.code().unwrap()), Err);
+            assert_eq!(ended, end, "{job} {options:?}");
+            eventually("nobody is left", || !lives(group));
+            becomes_free(&scene.lock());
+        }
+    }
 }
 
 #[test]
 fn a_command_that_is_quicker_hears_nothing() {
     let scene = Scene::new();
-    nonoverlap(["--max-runtime", "1h"])
-        .arg(scene.lock())
-        .args(["echo", "ran"])
-        .run()
-        .expect(0, "ran\n", "");
+    for options in [&[][..], &["-o"], &["-s"], &["-j", "2"], &["-w", "5"]] {
+        let mut command = nonoverlap(["--max-runtime", "1h"]);
+        command.args(options).arg(scene.lock());
+        command.args(["echo", "ran"]).run().expect(0, "ran\n", "");
+        becomes_free(&scene.lock());
+    }
 }
 
-#[cfg(target_os = "linux")] // Elsewhere no file tells of children.
+/// Who has left the group is not the job any more. He keeps the lock that he has inherited.
 #[test]
-fn nobody_waits_beside_the_command() {
-    if !has_tool("perl", "what the caller set and the command finds") {
-        return;
-    }
+fn who_left_the_group_runs_on_and_status_names_it() {
     let scene = Scene::new();
-    let mut command = nonoverlap(["--max-runtime", "1h"]);
-    let children = "open F, \"/proc/$$/task/$$/children\"; print \"children: \", <F>";
-    command.arg(scene.lock()).args(["perl", "-e", children]);
-    command.run().expect(0, "children: ", "");
+    let script = "setsid sleep 1000 >/dev/null 2>&1 & echo $!; wait";
+    let ended = bounded(&scene, &[]).args(["sh", "-c", script]).run();
+    assert_eq!(ended.signal(), Some(libc::SIGTERM), "{ended:?}");
+    let left = Orphan(ended.stdout().trim().parse().unwrap());
+    assert!(left.runs() && holds_lock(left.0, &scene.lock()));
+    let said = nonoverlap(["--status"]).arg(scene.lock()).run().stdout();
+    assert!(
+        said.contains(&format!(": held by PID {} for ", left.0)),
+        "{said}"
+    );
+    drop(left);
+    becomes_free(&scene.lock());
+}
+
+/// Of three that have made groups of their own, as a shell with job control does, all three.
+#[test]
+fn jobs_of_a_shell_with_job_control_are_groups_of_their_own_and_run_on() {
+    let scene = Scene::new();
+    let script = "set -m; for i in 1 2 3; do sleep 1000 >/dev/null 2>&1 & echo $!; done; wait";
+    let ended = bounded(&scene, &[]).args(["bash", "-c", script]).run();
+    assert_eq!(ended.signal(), Some(libc::SIGTERM), "{ended:?}");
+    let left: Vec<_> = ended
+        .stdout()
+        .lines()
+        .map(|pid| Orphan(pid.parse().unwrap()))
+        .collect();
+    assert_eq!(left.len(), 3);
+    let said = nonoverlap(["--status"]).arg(scene.lock()).run().stdout();
+    assert!(said.contains(": held by 3 processes for "), "{said}");
+    assert!(
+        left.iter()
+            .all(|it| said.contains(&format!("PID {} ", it.0))),
+        "{said}"
+    );
+    drop(left);
+    becomes_free(&scene.lock());
+}
+
+#[test]
+fn the_caller_and_its_group_hear_nothing() {
+    let scene = Scene::new();
+    let script = "trap 'echo told' TERM CONT; (trap 'echo told too' TERM CONT; read line; read line) &\n\
+                  \"$0\" --max-runtime 0.2 lock sleep 1000; echo $?; wait";
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", script, NONOVERLAP])
+        .current_dir(scene.path(""));
+    let ended = shell.process_group(0).run();
+    assert_eq!(ended.stdout(), "143\n", "{ended:?}");
 }
 
 #[test]
 fn the_time_counts_from_the_command_and_not_from_the_wait() {
     let scene = Scene::new();
     let holder = Holder::of([scene.lock()]);
-    // It waits for longer than it may run, and then runs for its whole time.
     let mut waiter = nonoverlap(["-w", "60", "--max-runtime", "1"]);
-    let script = "trap 'echo rung; exit 3' ALRM; echo $(date +%s%N); while :; do sleep 0.01; done";
-    let waiter = std::thread::spawn({
-        waiter.arg(scene.lock()).args(["bash", "-c", script]);
-        move || waiter.run()
-    });
-    #[cfg(target_os = "linux")]
-    crate::support::harness::eventually("it waits", || {
-        crate::support::harness::locks_on(&scene.lock())
+    waiter
+        .arg(scene.lock())
+        .args(["sh", "-c", "echo began; exec sleep 1000"]);
+    let mut waiter = waiter.stdout(Stdio::piped()).spawn().unwrap();
+    eventually("it waits", || {
+        locks_on(&scene.lock())
             .iter()
             .any(|line| line.contains("->"))
     });
     std::thread::sleep(Duration::from_millis(1200)); // Longer than the command's time: that is the point.
-    holder.end();
-    let ended = waiter.join().unwrap();
-    assert_eq!(ended.code(), Some(3), "{ended:?}");
-    assert!(ended.stdout().ends_with("rung\n"), "{ended:?}");
+    assert!(holder.end().success());
+    let start = Instant::now();
+    let status = waiter.wait().unwrap();
+    assert!(start.elapsed() >= Duration::from_millis(900));
+    assert_eq!(
+        std::os::unix::process::ExitStatusExt::signal(&status),
+        Some(libc::SIGTERM)
+    );
 }
 
+/// With `--close` the guardian holds the lock until nobody is left.
 #[test]
-fn an_earlier_alarm_of_the_callers_is_left() {
-    if !has_tool("perl", "what the caller set and the command finds") {
-        return;
-    }
+fn with_close_the_lock_is_held_as_long_as_anybody_of_the_job_lives() {
     let scene = Scene::new();
-    let left = ["perl", "-e", "print alarm 0"];
-    let ended = with_alarm(100)
-        .args(["--max-runtime", "2h"])
+    let mut command = nonoverlap(["-o", "--max-runtime", "0.5", "--kill-after", "60"]);
+    // The shell ends by SIGTERM, and its child goes on until somebody closes the FIFO.
+    Command::new("mkfifo")
+        .arg(scene.path("fifo"))
+        .run()
+        .expect(0, "", "");
+    let script = "(trap '' TERM; echo held; read line <fifo) & wait";
+    command
         .arg(scene.lock())
-        .args(left)
-        .run();
-    let seconds: u32 = ended.stdout().parse().unwrap();
-    assert!((90..=100).contains(&seconds), "{ended:?}");
+        .args(["sh", "-c", script])
+        .current_dir(scene.path(""));
+    let holder = Holder::start(&mut command);
+    let pid = holder.pid();
+    let guardian = guardian_of(pid).expect("a guardian");
+    eventually("the shell has ended", || state(pid) == Some('Z'));
+    assert!(holds_lock(guardian, &scene.lock()));
+    // It is asked several times over, and stays.
+    std::thread::sleep(Duration::from_millis(200)); // Some looks of the guardian's.
+    assert!(lives(pid) && holds_lock(guardian, &scene.lock()));
+    fs::write(scene.path("fifo"), "end\n").unwrap();
+    drop(holder);
+    becomes_free(&scene.lock());
 }
 
+/// Nobody's number is signalled that came to it later: by a pidfd, and where the kernel has no
+/// PIDFD_SIGNAL_PROCESS_GROUP by number, as long as the group lives.
 #[test]
-fn a_later_alarm_of_the_callers_gives_way() {
-    if !has_tool("perl", "what the caller set and the command finds") {
+fn where_the_kernel_cannot_signal_a_group_by_pidfd_it_is_done_by_number() {
+    if !has_tool("strace", "an older kernel") {
         return;
     }
-    let scene = Scene::new();
-    let left = ["perl", "-e", "print alarm 0"];
-    let ended = with_alarm(7200)
-        .args(["--max-runtime", "100s"])
-        .arg(scene.lock())
-        .args(left)
-        .run();
-    let seconds: u32 = ended.stdout().parse().unwrap();
-    assert!((90..=100).contains(&seconds), "{ended:?}");
-}
-
-#[test]
-fn the_timer_rings_once_and_one_of_the_callers_that_is_left_as_often_as_it_would() {
-    if !has_tool("python3", "timers of the caller's") {
-        return;
-    }
-    let scene = Scene::new();
-    let left = [
-        "python3",
-        "-c",
-        "import signal; print(*signal.getitimer(0))",
-    ];
-    let mut command = nonoverlap(["--max-runtime", "100"]);
-    let ours = command.arg(scene.lock()).args(left).run();
-    let set =
-        "import os, signal, sys; signal.setitimer(0, 50, 7); os.execv(sys.argv[1], sys.argv[1:])";
-    let mut command = Command::new("python3");
-    command.args(["-c", set, NONOVERLAP, "--max-runtime", "100"]);
-    let callers = command.arg(scene.lock()).args(left).run();
-    for (ended, longest, interval) in [(ours, 100.0, "0.0"), (callers, 50.0, "7.0")] {
-        let said = ended.stdout();
-        let (seconds, again) = said.trim().split_once(' ').expect(&said);
-        let seconds: f64 = seconds.parse().unwrap();
-        assert!((longest - 20.0..=longest).contains(&seconds), "{ended:?}");
-        assert_eq!(again, interval, "{ended:?}");
-    }
-}
-
-#[test]
-fn where_sigalrm_cannot_ring_nothing_runs() {
-    if !has_tool("perl", "what the caller set and the command finds") {
-        return;
-    }
-    let scene = Scene::new();
-    let ignored = "$SIG{ALRM} = 'IGNORE'; exec @ARGV";
-    let blocked = "use POSIX; sigprocmask(SIG_BLOCK, POSIX::SigSet->new(SIGALRM)); exec @ARGV";
-    for (how, message) in [
+    for (job, signals) in [
+        ("sleep 1000; :", ["TERM", "CONT"].as_slice()),
         (
-            ignored,
-            "nonoverlap: cannot set --max-runtime: SIGALRM is ignored here\n",
-        ),
-        (
-            blocked,
-            "nonoverlap: cannot set --max-runtime: SIGALRM is blocked here\n",
+            "trap '' TERM; sleep 1000; sleep 1000; :",
+            &["TERM", "CONT", "KILL"],
         ),
     ] {
-        let mut perl = Command::new("perl");
-        perl.args(["-e", how, NONOVERLAP, "--max-runtime", "1m"])
-            .arg(scene.lock())
-            .args(["echo", "ran"]);
-        perl.run().expect(71, "", message);
-        assert!(!scene.lock().exists());
+        let scene = Scene::new();
+        let trace = scene.path("trace");
+        let mut strace = Command::new("strace");
+        strace.args(["-f", "-o"]).arg(&trace);
+        strace.args(["-e", "trace=kill,pidfd_send_signal"]);
+        strace.arg("--inject=pidfd_send_signal:error=EINVAL");
+        strace.args([NONOVERLAP, "--max-runtime", "0.5", "--kill-after", "0.5"]);
+        let ended = strace.arg(scene.lock()).args(["sh", "-c", job]).run();
+        assert!(ended.signal().is_some(), "{ended:?}");
+        becomes_free(&scene.lock());
+        let trace = fs::read_to_string(trace).unwrap();
+        for signal in signals {
+            let sent = format!(", SIG{signal}");
+            assert!(
+                trace
+                    .lines()
+                    .any(|line| line.contains("kill(-") && line.contains(&sent)),
+                "{signal}: {trace}"
+            );
+        }
+    }
+}
+
+/// After the last of the group is gone, its number is not used again.
+#[test]
+fn a_group_that_is_gone_is_sent_nothing_more() {
+    if !has_tool("strace", "what the guardian sends") {
+        return;
+    }
+    for inject in [None, Some("--inject=pidfd_send_signal:error=EINVAL")] {
+        let scene = Scene::new();
+        let trace = scene.path("trace");
+        let mut strace = Command::new("strace");
+        strace
+            .args(["-f", "-e", "trace=kill,pidfd_send_signal", "-o"])
+            .arg(&trace)
+            .args(inject);
+        strace.args([NONOVERLAP, "--max-runtime", "0.3", "--kill-after", "0.6"]);
+        let ended = strace.arg(scene.lock()).args(["sleep", "1000"]).run();
+        assert_eq!(ended.signal(), Some(libc::SIGTERM), "{ended:?}");
+        let trace = fs::read_to_string(trace).unwrap();
+        assert!(
+            trace.contains("SIGTERM") && !trace.contains("SIGKILL"),
+            "{trace}"
+        );
+        // It asks whether anybody is left, and that nobody is ends it.
+        let mut sent = trace
+            .lines()
+            .filter(|line| line.contains("(1, 0,") || line.contains("kill("));
+        let last = sent.next_back().unwrap();
+        assert!(last.contains(", 0") && last.contains("ESRCH"), "{trace}");
     }
 }
 
 #[test]
-fn children_of_a_shell_run_on_and_keep_the_lock() {
+fn sigalrm_is_the_commands_own() {
+    if !has_tool("perl", "what the caller set and the command finds") {
+        return;
+    }
     let scene = Scene::new();
-    let mut command = nonoverlap(["--max-runtime", "1"]);
-    let script = "sleep 1000 >/dev/null 2>&1 & echo $!; wait";
-    let ended = command.arg(scene.lock()).args(["sh", "-c", script]).run();
-    assert_eq!(ended.signal(), Some(libc::SIGALRM), "{ended:?}");
-    nonoverlap([scene.lock()])
-        .arg("true")
-        .run()
-        .expect(1, "", "");
-    crate::support::harness::kill(ended.stdout().trim().parse().unwrap(), libc::SIGKILL);
+    let mut perl = Command::new("perl");
+    perl.args([
+        "-e",
+        "alarm 100; exec @ARGV",
+        NONOVERLAP,
+        "--max-runtime",
+        "2h",
+    ]);
+    let ended = perl
+        .arg(scene.lock())
+        .args(["perl", "-e", "print alarm 0"])
+        .run();
+    let seconds: u32 = ended.stdout().parse().unwrap();
+    assert!((90..=100).contains(&seconds), "{ended:?}");
+    // Not one of our own is set either.
+    let mut command = nonoverlap(["--max-runtime", "2h"]);
+    command
+        .arg(scene.lock())
+        .args(["perl", "-e", "print alarm 0"]);
+    command.run().expect(0, "0", "");
+}
+
+/// It leads a group of its own, in the session and with the parent that it had.
+#[test]
+fn without_a_terminal_the_command_leads_a_group() {
+    let scene = Scene::new();
+    let fields = "read -r pid name state parent group session rest </proc/$$/stat; echo $pid $group $session $parent";
+    let of = |options: &[&str]| {
+        let mut command = nonoverlap(options);
+        let ended = command.arg(scene.lock()).args(["sh", "-c", fields]).run();
+        let said = ended.stdout();
+        let words: Vec<u32> = said
+            .split_whitespace()
+            .map(|word| word.parse().unwrap())
+            .collect();
+        <[u32; 4]>::try_from(words).unwrap()
+    };
+    let [pid, group, session, parent] = of(&["-n"]);
+    assert_ne!(pid, group);
+    let [bounded, its_group, its_session, its_parent] = of(&["--max-runtime", "1h"]);
+    assert_eq!(
+        (its_group, its_session, its_parent),
+        (bounded, session, parent)
+    );
+    assert_ne!(group, its_group);
+}
+
+#[test]
+fn in_process_1_of_a_namespace_nothing_runs() {
+    if !is_root() {
+        return left_out("a PID namespace", "it takes root");
+    }
+    let scene = Scene::new();
+    let log = scene.path("log");
+    let mut unshare = Command::new("unshare");
+    unshare.args([
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "--mount-proc",
+        NONOVERLAP,
+    ]);
+    unshare
+        .args(["--max-runtime", "1m", "--log"])
+        .arg(&log)
+        .arg(scene.lock());
+    let message = format!(
+        "nonoverlap: cannot end the command of {}: it would be process 1, which the kernel sends no signal\n",
+        scene.lock().display()
+    );
+    unshare.args(["echo", "ran"]).run().expect(71, "", &message);
+    assert!(!scene.lock().exists());
+    let logged = fs::read_to_string(log).unwrap();
+    assert_eq!(logged.split_at(26).1, message);
+}
+
+#[test]
+fn a_guardian_that_is_killed_ends_nothing() {
+    let scene = Scene::new();
+    let log = scene.path("log");
+    let mut command = nonoverlap(["--max-runtime", "0.3", "--log"]);
+    command.arg(&log).arg(scene.lock());
+    command.args(["sh", "-c", "echo held >&3; read end; exit 5"]);
+    let mut child = {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "exec 3>&1; exec \"$@\"", "sh"]);
+        shell.arg(command.get_program()).args(command.get_args());
+        Holder::start(&mut shell)
+    };
+    let guardian = guardian_of(child.pid()).expect("a guardian");
+    kill(guardian, libc::SIGKILL);
+    eventually("the guardian is gone", || {
+        state(guardian).is_none_or(|it| it == 'Z')
+    });
+    std::thread::sleep(Duration::from_millis(500)); // The time that it would have had.
+    assert!(!child.has_ended());
+    assert!(holds_lock(child.pid(), &scene.lock()));
+    assert_eq!(child.end().code(), Some(5));
+    let logged = fs::read_to_string(log).unwrap();
+    assert_eq!(logged.lines().count(), 1, "{logged}");
+    becomes_free(Path::new(&scene.lock()));
 }
 
 #[test]
@@ -186,11 +367,7 @@ fn what_it_does_not_go_together_with_is_refused() {
     let scene = Scene::new();
     for (arguments, message) in [
         (
-            &["-o", "--max-runtime", "1", "l", "true"][..],
-            "--max-runtime does not go together with -o",
-        ),
-        (
-            &["--max-runtime", "1", "9"],
+            &["--max-runtime", "1", "9"][..],
             "--max-runtime takes a command",
         ),
         (
@@ -199,11 +376,28 @@ fn what_it_does_not_go_together_with_is_refused() {
         ),
         (
             &["--max-runtime", "0", "l", "true"],
-            "--max-runtime takes at least a second",
+            "--max-runtime takes more than no time",
         ),
         (
             &["--max-runtime", "1w", "l", "true"],
             "not a duration, such as 90, 90s, 1.5m, 2h or 1d: '1w'",
+        ),
+        (
+            &["-F", "--max-runtime", "1", "l", "true"],
+            "-F starts no guardian: not with --max-runtime",
+        ),
+        (&["-oF", "l", "true"], "-F starts no guardian: not with -o"),
+        (
+            &["-F", "x://y", "true"],
+            "-F starts no guardian: with a lock on a server only under --on-lost ignore",
+        ),
+        (
+            &["--kill-after", "1", "l", "true"],
+            "--kill-after goes together with --max-runtime, or with SCHEME:// under --on-lost term",
+        ),
+        (
+            &["--kill-after", "1", "--on-lost", "kill", "x://y", "true"],
+            "--kill-after goes together with --max-runtime, or with SCHEME:// under --on-lost term",
         ),
     ] {
         let ended = nonoverlap(arguments).current_dir(scene.path("")).run();

@@ -6,6 +6,7 @@ mod close_real_commands;
 mod command;
 mod death;
 pub mod guardian;
+#[cfg(target_os = "linux")] // It looks at guardian and group through /proc.
 mod max_runtime;
 mod parser_job;
 mod search;

@@ -4,6 +4,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -229,6 +230,12 @@ impl Connection {
     #[track_caller]
     pub fn send(&mut self, bytes: &[u8]) {
         self.0.get_mut().write_all(bytes).unwrap();
+    }
+
+    /// Says that it has nothing more to say, and keeps the connection.
+    #[track_caller]
+    pub fn says_no_more(&mut self) {
+        self.0.get_ref().shutdown(Shutdown::Write).unwrap();
     }
 
     /// Whether the other end is open, at this moment.

@@ -1,5 +1,4 @@
-//! Promises about the loss of a lock: when the connection ends, the kernel signals the command's
-//! process. Linux only.
+//! Promises about the loss of a lock: when the connection ends, the guardian ends the job. Linux only.
 
 use std::fs;
 use std::io::{self, Write};
@@ -13,7 +12,7 @@ use seccompiler::apply_filter;
 
 use crate::run::guardian::guardian_of;
 use crate::support::harness::{
-    HOLD, Holder, NONOVERLAP, Run, eventually, has_tool, is_root, kill, left_out, reason,
+    HOLD, Holder, NONOVERLAP, Run, Stopped, eventually, has_tool, is_root, kill, left_out, reason,
 };
 use crate::support::probe::in_child;
 use crate::support::refused_call::Call;
@@ -26,9 +25,10 @@ const WAYS: [fn(Connection) -> Option<Connection>; 2] = [
         drop(connection);
         None
     },
-    // Between the helper's end and the lock's, what it says can only be a farewell.
+    // It is enough that the server has nothing more to say, behind a farewell that nobody has read.
     |mut connection| {
         connection.send(b"terminating connection due to administrator command");
+        connection.says_no_more();
         Some(connection)
     },
 ];
@@ -50,6 +50,22 @@ fn a_command_whose_lock_is_lost_is_sent_sigterm_or_what_was_chosen() {
             let _kept = lose(connection);
             assert_eq!(end_of(holder), Err(signal), "{options:?}");
         }
+    }
+}
+
+/// So a server may say what it likes.
+#[test]
+fn bytes_that_are_no_end_are_no_loss() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    for options in [&[][..], &["-o"]] {
+        let (holder, mut connection) = server.holder(options);
+        connection.send(b"a notice to all");
+        // A loss would be told before it ends by itself.
+        drop(Stopped::new(guardian_of(holder.pid()).expect("a guardian")));
+        assert!(holder.end().success(), "{options:?}");
+        connection.ends();
     }
 }
 
@@ -97,7 +113,10 @@ fn a_lock_that_the_network_carries_is_lost_in_the_same_way() {
     let ways: [fn(&TcpStream); 4] = [
         |_| {},
         |stream| stream.shutdown(Shutdown::Write).unwrap(),
-        |mut stream| stream.write_all(b"x").unwrap(),
+        |mut stream| {
+            stream.write_all(b"x").unwrap();
+            stream.shutdown(Shutdown::Write).unwrap();
+        },
         // Closed with this, it is reset.
         |stream| set_socket_linger(stream, Some(Duration::ZERO)).unwrap(),
     ];
@@ -132,7 +151,7 @@ fn kill_reaches_a_stopped_command() {
 }
 
 #[test]
-fn term_waits_for_a_stopped_command_to_go_on() {
+fn term_reaches_a_stopped_command() {
     let Some(server) = Server::start() else {
         return;
     };
@@ -141,15 +160,53 @@ fn term_waits_for_a_stopped_command_to_go_on() {
     kill(pid, libc::SIGSTOP);
     eventually("it is stopped", || state_of(pid) == Some('T'));
     drop(connection);
-    let pending = || {
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("ShdPnd:"));
-        u64::from_str_radix(line.unwrap().trim(), 16).unwrap()
-    };
-    eventually("it waits", || pending() >> (libc::SIGTERM - 1) & 1 == 1);
-    assert_eq!(state_of(pid), Some('T'));
-    kill(pid, libc::SIGCONT);
     assert_eq!(end_of(holder), Err(libc::SIGTERM));
+}
+
+#[test]
+fn what_ignores_term_is_killed_after_a_while() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let script = "trap '' TERM; echo held; while read line; do :; done";
+    let options = ["--kill-after", "0.2"];
+    let (holder, connection) = server.holder_of(&options, &["sh", "-c", script]);
+    drop(connection);
+    assert_eq!(end_of(holder), Err(libc::SIGKILL));
+}
+
+/// Whoever takes the lock next has it from then on.
+#[test]
+fn the_log_says_to_whom_it_was_lost_and_what_became_of_the_job() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let log = server.scene.path("log");
+    let (holder, connection) = {
+        let mut sh = server.program("sh");
+        sh.args(["-c", "exec 3>&1; exec \"$@\"", "sh", NONOVERLAP, "--log"]);
+        sh.arg(&log).arg(server.word());
+        sh.args(["sh", "-c", "echo held >&3; exec cat >/dev/null"]);
+        thread::scope(|threads| {
+            let holder = threads.spawn(|| Holder::start(&mut sh));
+            let (_, connection) = server.answer("yours");
+            (holder.join().unwrap(), connection)
+        })
+    };
+    let (pid, word) = (holder.pid(), server.word());
+    drop(connection);
+    assert_eq!(end_of(holder), Err(libc::SIGTERM));
+    let lines = || fs::read_to_string(&log).unwrap();
+    eventually("the end is logged", || lines().contains("ended after"));
+    let lines = lines();
+    let said: Vec<_> = lines.lines().map(|line| line.split_at(26).1).collect();
+    let lost = format!(
+        "nonoverlap: {word}: PID {pid} has lost the lock: the server closed its connection"
+    );
+    assert_eq!(said[1..said.len() - 1], [lost]);
+    let end = format!("nonoverlap: {word}: PID {pid} ended after ");
+    let how = said.last().unwrap().strip_prefix(&end).expect(&lines);
+    assert!(how.ends_with("s, by the loss of its lock"), "{lines}");
 }
 
 #[test]
@@ -166,7 +223,7 @@ fn a_script_can_say_that_its_lock_was_lost() {
 }
 
 #[test]
-fn a_program_that_the_command_becomes_is_told_and_a_child_is_not() {
+fn a_program_that_the_command_becomes_is_told_and_its_children_too() {
     let Some(server) = Server::start() else {
         return;
     };
@@ -176,12 +233,12 @@ fn a_program_that_the_command_becomes_is_told_and_a_child_is_not() {
     drop(connection);
     assert_eq!(end_of(holder), Err(libc::SIGTERM));
 
-    // The parent ignores the signal and waits; its child would end by it.
+    // The parent ignores the signal and waits; its child ends by it.
     let child = r#"$SIG{TERM} = "DEFAULT"; $| = 1; print "held\n"; <STDIN>"#;
     let script = format!("trap '' TERM; perl -e '{child}'; exit $?");
     let (holder, connection) = server.holder_of(&[], &["sh", "-c", &script]);
     drop(connection);
-    assert!(holder.end().success());
+    assert_eq!(end_of(holder), Ok(128 + libc::SIGTERM));
 }
 
 #[test]
@@ -281,29 +338,70 @@ fn kill_reaches_a_command_that_ignores_all_that_it_can() {
 /// Errors of the kernel's own in the steps from the helper to the command.
 #[test]
 fn where_the_loss_could_not_be_told_nothing_runs() {
-    // linux/fcntl.h
-    const F_SETSIG: i32 = 10;
-    const LOOK: i32 = libc::MSG_PEEK | libc::MSG_DONTWAIT;
     let Some(server) = Server::with("give(connect())") else {
         return;
     };
-    for call in [
-        Call::with(&[libc::SYS_fcntl], 1, libc::F_SETOWN),
-        Call::with(&[libc::SYS_fcntl], 1, F_SETSIG),
-        Call::with(&[libc::SYS_recvfrom], 3, LOOK),
-        Call::any(&[libc::SYS_getpeername]),
+    let word = server.word();
+    let reason = reason(libc::EPERM);
+    let connection = format!(
+        "nonoverlap: cannot lock {word}: its helper passed no connection that can be watched: {reason}\n"
+    );
+    let guardian = format!("nonoverlap: cannot start the guardian process for {word}: {reason}\n");
+    for (call, status, message) in [
+        (&[libc::SYS_getpeername], 69, &connection),
+        (&[libc::SYS_epoll_create1], 71, &guardian),
+        (&[libc::SYS_epoll_ctl], 71, &guardian),
+        (&[libc::SYS_setpgid], 71, &guardian),
     ] {
-        let filter = call.refused_with(libc::EPERM);
-        let word = server.word();
+        let filter = Call::any(call).refused_with(libc::EPERM);
         let mut run = server.nonoverlap([&*word, "echo", "ran"]);
         in_child(&mut run, move || {
             apply_filter(&filter).map_err(io::Error::other)
         });
-        let why = "its helper passed no connection that can be watched";
-        let message = format!(
-            "nonoverlap: cannot lock {word}: {why}: {}\n",
-            reason(libc::EPERM)
+        run.run().expect(status, "", message);
+    }
+}
+
+/// Process 1 of a PID namespace hears no signal of the namespace's own; and what ignores SIGTERM,
+/// or blocks it, would have no time to end itself.
+#[test]
+fn where_the_job_could_not_be_ended_nothing_runs() {
+    let Some(server) = Server::with("give(connect())") else {
+        return;
+    };
+    let (word, found) = (server.word(), server.scene.path("ran"));
+    let not_reached = "SIGTERM is ignored or blocked here";
+    let first = "it would be process 1, which the kernel sends no signal";
+    let ignored = ["env", "--ignore-signal=TERM"];
+    let blocked = ["env", "--block-signal=TERM"];
+    let namespace = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
+    for (caller, options, why) in [
+        (&ignored[..], &[][..], Some(not_reached)),
+        (&blocked, &[], Some(not_reached)),
+        (&ignored, &["--on-lost", "kill"], None),
+        (&blocked, &["--on-lost", "ignore"], None),
+        (&namespace, &[], Some(first)),
+        (&namespace, &["--on-lost", "kill"], Some(first)),
+        (&namespace, &["--on-lost", "ignore"], None),
+    ] {
+        if caller == namespace && !is_root() {
+            left_out("a lock on a server for process 1", "it takes root");
+            continue;
+        }
+        let mut run = server.program(caller[0]);
+        run.args(&caller[1..]).arg(NONOVERLAP).args(options);
+        let run = run.arg(&word).arg("touch").arg(&found).run();
+        match why {
+            None => run.expect(0, "", ""),
+            Some(why) => {
+                let message = format!("nonoverlap: cannot end the command of {word}: {why}\n");
+                run.expect(71, "", &message);
+            }
+        }
+        assert_eq!(
+            fs::remove_file(&found).is_ok(),
+            why.is_none(),
+            "{caller:?} {options:?}"
         );
-        run.run().expect(69, "", &message);
     }
 }

@@ -172,7 +172,8 @@ fn the_command_finds_dispositions_mask_and_pending_signals_as_the_caller_left_th
     ];
     for &(state, field, bits) in STATES.iter().chain(PENDING).chain(of_children) {
         let word = server.word();
-        let under = [NONOVERLAP, "-w", "60", &word];
+        // With a loss to be told of it has a process group of its own.
+        let under = [NONOVERLAP, "--on-lost=ignore", "-w", "60", &word];
         let [alone, under] = [&[][..], &under].map(|starter| {
             let words = [starter, PROBE].concat();
             let mut command = server.program(words[0]);
