@@ -94,6 +94,7 @@ fn carry_out(request: Request) -> Result<Outcome, Error> {
         })),
         Request::Status(asked) => Ok(Outcome::Output(report::status::report(&asked))),
         Request::StatusOfInstalled(format) => Ok(cron::status(format)),
+        Request::History(log, format) => report::history::report(log, format).map(Outcome::Output),
         Request::Install(asked) => cron::install(&asked),
         Request::Uninstall(target, apply) => cron::uninstall(target, apply),
         Request::Unlock(number, api, reporting) => {

@@ -27,6 +27,7 @@ const SERVERS: &str = "       nonoverlap [options] SCHEME://TARGET COMMAND [ARG.
 /// The usage of the other options that flock does not have.
 const MORE: &str = "       \
 nonoverlap --status [--json] [LOCKFILE...]
+       nonoverlap --history [--json] LOG
        nonoverlap --install SCHEDULE [options] LOCKFILE COMMAND [ARG...]
        nonoverlap --uninstall LOCKFILE
 ";

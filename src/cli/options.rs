@@ -81,6 +81,8 @@ pub enum Opt {
     Log,
     /// Tell who holds the lock.
     Status,
+    /// Tell of the runs in a log.
+    History,
     /// Tell it as JSON.
     Json,
     /// Put the run into the crontab.
@@ -122,7 +124,8 @@ pub const FLAGS: &[Flag] = &[
     flag(Opt::Log, &['l'], &["log"], Some("FILE"), InFlock::No, "append its output to FILE, and a dated line for each start and refusal"),
     flag(Opt::Alarm, &['a'], &["alarm"], Some("DURATION"), InFlock::No, "on conflict, say so if held for longer: 90, 90s, 1.5m, 2h, 1d"),
     flag(Opt::Status, &[], &["status"], None, InFlock::No, "tell who holds each LOCKFILE, since when; 0 held, 3 free, 4 cannot tell"),
-    flag(Opt::Json, &[], &["json"], None, InFlock::No, "tell it as JSON, an object for each LOCKFILE"),
+    flag(Opt::History, &[], &["history"], None, InFlock::No, "tell of the last hundred runs in LOG, a file that --log has written"),
+    flag(Opt::Json, &[], &["json"], None, InFlock::No, "with either of the two: tell it as JSON, an object in a line"),
     flag(Opt::Install, &[], &["install"], Some("SCHEDULE"), InFlock::No, "put this run into the crontab, for SCHEDULE: 5 fields or @word"),
     flag(Opt::Uninstall, &[], &["uninstall"], None, InFlock::No, "take the run of LOCKFILE out of the crontab"),
     flag(Opt::DryRun, &[], &["dry-run"], None, InFlock::No, "with either of the two: show that crontab, change nothing"),

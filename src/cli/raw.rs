@@ -58,6 +58,8 @@ pub struct RawOptions {
     pub alarm: Option<Duration>,
     /// `--status`.
     pub status: bool,
+    /// `--history`.
+    pub history: bool,
     /// `--json`.
     pub json: bool,
     /// `--install`, with the schedule.
@@ -70,6 +72,8 @@ pub struct RawOptions {
     pub verbosity: Option<Verbosity>,
     /// The last option given that `--status` does not allow.
     pub not_for_status: Option<Opt>,
+    /// The last option given that `--history` does not allow.
+    pub not_for_history: Option<Opt>,
     /// The last option given that `--uninstall` does not allow.
     pub not_for_uninstall: Option<Opt>,
 }
@@ -122,6 +126,7 @@ impl RawOptions {
             Opt::Log => self.log = Some(value()?),
             Opt::Alarm => self.alarm = Some(values::duration(&value()?)?),
             Opt::Status => self.status = true,
+            Opt::History => self.history = true,
             Opt::Json => self.json = true,
             Opt::Install => self.install = Some(schedule(&value()?)?),
             Opt::Uninstall => self.uninstall = true,
@@ -136,6 +141,9 @@ impl RawOptions {
             Opt::Status | Opt::Json | Opt::Log | Opt::Slots | Opt::Quiet
         ) {
             self.not_for_status = Some(option);
+        }
+        if !matches!(option, Opt::History | Opt::Json) {
+            self.not_for_history = Some(option);
         }
         if !matches!(option, Opt::Uninstall | Opt::DryRun) {
             self.not_for_uninstall = Some(option);

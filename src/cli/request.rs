@@ -27,6 +27,9 @@ impl RawOptions {
         if self.status {
             return self.status_request(rest);
         }
+        if self.history {
+            return self.history_request(rest);
+        }
         if self.uninstall {
             return self.uninstall_request(rest);
         }
@@ -144,6 +147,28 @@ impl RawOptions {
             slots: self.slots.unwrap_or(1),
             log: self.log,
         }))
+    }
+
+    /// Which log `--history` is to tell of. `--json` may stand behind it, too.
+    fn history_request(self, rest: Words) -> Result<Request, Error> {
+        if let Some(option) = self.not_for_history {
+            return Err(usage(format_args!(
+                "{} does not go together with --history",
+                options::name(option)
+            )));
+        }
+        let Some(log) = rest.get(0) else {
+            return Err(usage("no log given; see --help"));
+        };
+        let behind = rest.from(1);
+        if behind.iter().any(|word| word.to_bytes() != b"--json") {
+            return Err(usage("--history takes one log, and no option but --json"));
+        }
+        let format = match self.json || behind.count() > 0 {
+            true => Format::Json,
+            false => Format::Text,
+        };
+        Ok(Request::History(log, format))
     }
 
     /// What `--uninstall` is to take out.

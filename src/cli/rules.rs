@@ -31,7 +31,7 @@ impl RawOptions {
         let watches = is_remote && on_lost != OnLost::Ignore;
         let terminates = is_remote && on_lost == OnLost::Term;
         let wrong = [
-            (self.json, "--json goes together with --status only"),
+            (self.json, "--json goes together with --status or --history only"),
             (self.dry_run && !installs, "--dry-run goes together with --install or --uninstall"),
             (self.operation == Operation::Unlock && runs, "-u drops the lock of a descriptor and runs no command"),
             (self.block && (self.nonblock || waits), "-b does not go together with -n or -w"),

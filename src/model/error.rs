@@ -59,6 +59,8 @@ pub enum Error {
     NoEntry(OsString),
     /// The file that crontab(1) is to read cannot be made in this folder.
     TemporaryFile(OsString, Errno),
+    /// The log whose runs are to be told cannot be read, or, without a reason, is no regular file.
+    ReadLog(&'static CStr, Option<Errno>),
     /// Standard output cannot be written.
     Print(Errno),
 }
@@ -128,6 +130,7 @@ impl Display for Error {
                 let what = format!("{} for crontab", path(folder));
                 cannot(out, "create a file in", &what, reason)
             }
+            Error::ReadLog(log, reason) => cannot_read(out, &shown(log), reason.as_ref()),
             Error::Print(reason) => cannot(out, "write to", &"standard output", reason),
         }
     }
@@ -141,6 +144,18 @@ fn cannot(
     reason: &Errno,
 ) -> fmt::Result {
     write!(out, "cannot {verb} {object}: {}", Reason(*reason))
+}
+
+/// The same for a log that is read: a FIFO or a folder gives no reason of the system's.
+fn cannot_read(
+    out: &mut fmt::Formatter<'_>,
+    log: &dyn Display,
+    reason: Option<&Errno>,
+) -> fmt::Result {
+    match reason {
+        Some(reason) => cannot(out, "read log", log, reason),
+        None => write!(out, "cannot read log {log}: it is no regular file"),
+    }
 }
 
 /// A path of argv's, made safe to show.

@@ -72,9 +72,13 @@ impl Error {
         match self {
             Error::Usage(_) => 64,
             Error::Print(_) if dialect == Dialect::Flock => UNWRITTEN_AS_FLOCK,
-            Error::Open(_, reason) | Error::Lock(_, reason) if is_shortage(*reason) => 71,
+            Error::Open(_, reason) | Error::Lock(_, reason) | Error::ReadLog(_, Some(reason))
+                if is_shortage(*reason) =>
+            {
+                71
+            }
             Error::Lock(..) | Error::Replaced(_) => 65,
-            Error::Open(..) => 66,
+            Error::Open(..) | Error::ReadLog(..) => 66,
             Error::Mark(..) | Error::Look(..) => 71,
             Error::Descriptor(..)
             | Error::Timer(..)

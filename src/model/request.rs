@@ -19,6 +19,8 @@ pub enum Request {
     Status(Status),
     /// To be told so of each run in the crontab.
     StatusOfInstalled(Format),
+    /// To be told of the runs in this log.
+    History(&'static CStr, Format),
     /// A run to be put into the crontab.
     Install(Install),
     /// The run of this lock file to be taken out of the crontab.

@@ -2,6 +2,7 @@
 //! here.
 
 mod conflict;
+pub mod history;
 mod holders;
 pub mod installed;
 pub mod log;

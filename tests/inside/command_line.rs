@@ -131,6 +131,7 @@ fn check(request: Request, line: &[CString]) {
             assert!(is_of_line(word), "{line:?}");
         }
         Request::Uninstall(..) => panic!("{line:?}"),
+        Request::History(word, _) => assert!(is_of_line(word), "{line:?}"),
         Request::Show(_)
         | Request::StatusOfInstalled(_)
         | Request::Unlock(..)

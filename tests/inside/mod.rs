@@ -17,6 +17,7 @@
 mod command_line;
 mod crontab;
 mod dice;
+mod history;
 mod memory;
 mod record;
 mod text;

@@ -10,7 +10,7 @@ _nonoverlap() {
         ((first++))
         case $option in
             --) ended=yes && break ;;
-            --status | --uninstall) place=lockfiles ;;
+            --status | --history | --uninstall) place=lockfiles ;;
             --fd | --fd=*) place=command ;;
         esac
         if [[ $option =~ ^(@TAKING@|-[@PLAIN_LETTERS@]*[@TAKING_LETTERS@])$ ]]; then

@@ -14,7 +14,7 @@ function __nonoverlap_command
             case --
                 set otherwise 2
                 break
-            case --status --uninstall
+            case --status --history --uninstall
                 set place lockfiles
             case --fd '--fd=*'
                 set place command

@@ -92,7 +92,27 @@ const REFUSED_AS_NONOVERLAP: &[(&[&str], &str)] = &[
     (&["--on-lost", "9", "L", "true"], "--on-lost takes term, kill or ignore, not '9'"),
 ];
 
-/// All of these command lines that nonoverlap refuses.
+/// The same for `--history`, which asks for no run.
+#[rustfmt::skip] // A row a line is how a table is read.
+const REFUSED_WITH_HISTORY: &[(&[&str], &str)] = &[
+    (&["--history"], "no log given"),
+    (&["--history", "--json"], "no log given"),
+    (&["--history", "--"], "no log given"),
+    (&["--history", "L", "M"], "--history takes one log"),
+    (&["--history", "L", "--json", "M"], "--history takes one log"),
+    (&["--history", "L", "-v"], "--history takes one log"),
+    (&["--history=L"], "unexpected argument for option '--history'"),
+    (&["--history", "-q", "L"], "--quiet does not go together with --history"),
+    (&["--history", "--log", "L", "M"], "--log does not go together with --history"),
+    (&["--history", "--fd", "0", "L"], "--fd does not go together with --history"),
+    (&["--install", "@daily", "--history", "L"], "--install does not go together with --history"),
+    (&["--history", "--uninstall", "L"], "--uninstall does not go together with --history"),
+    (&["--history", "--dry-run", "L"], "--dry-run does not go together with --history"),
+    (&["--history", "--status", "L"], "--history does not go together with --status"),
+    (&["--json", "L", "true"], "--json goes together with --status or --history only"),
+];
+
+/// All of these command lines that nonoverlap refuses as runs.
 pub fn refused() -> impl Iterator<Item = &'static [&'static str]> {
     let tables = REFUSED.iter().chain(REFUSED_AS_NONOVERLAP);
     tables.map(|(arguments, _)| *arguments)
@@ -100,7 +120,8 @@ pub fn refused() -> impl Iterator<Item = &'static [&'static str]> {
 
 #[test]
 fn what_does_not_go_together_is_refused_before_a_file_is_touched() {
-    for (arguments, words) in REFUSED.iter().chain(REFUSED_AS_NONOVERLAP) {
+    let tables = REFUSED.iter().chain(REFUSED_AS_NONOVERLAP);
+    for (arguments, words) in tables.chain(REFUSED_WITH_HISTORY) {
         is_refused(Path::new(NONOVERLAP), "nonoverlap", arguments, words);
     }
 }

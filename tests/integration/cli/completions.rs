@@ -29,6 +29,8 @@ const TABLE: &[(&str, &[&str])] = &[
     ("nonoverlap --install '* * * * *' a", &["aa.lock", "ab.lock"]),
     ("nonoverlap --uninstall a", &["aa.lock", "ab.lock"]),
     ("nonoverlap --status aa.lock a", &["aa.lock", "ab.lock"]),
+    ("nonoverlap --his", &["--history"]),
+    ("nonoverlap --history a", &["aa.lock", "ab.lock"]),
     // Arguments of options.
     ("nonoverlap --log a", &["aa.lock", "ab.lock"]),
     ("nonoverlap --log=a", &["aa.lock", "ab.lock"]),

@@ -271,7 +271,7 @@ fn what_is_no_run_or_goes_with_nothing_is_refused_before_crontab_is_asked() {
         (&["--install"], "missing argument for option '--install'"),
         (
             &["--install", "@daily", "--json", "l", "true"],
-            "--json goes together with --status only",
+            "--json goes together with --status or --history only",
         ),
         (
             &["--install", "@daily", "--log", "l", "l", "true"],

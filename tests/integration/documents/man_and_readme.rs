@@ -339,6 +339,7 @@ fn each_option_status_variable_file_and_caveat_of_the_man_page_names_its_tests()
     for name in [
         "DESCRIPTION",
         "STATUS",
+        "HISTORY OF RUNS",
         "PID RECORD",
         "CRONTAB",
         "REMOTE LOCKS",

@@ -84,7 +84,7 @@ fn a_wrong_question_is_a_usage_error() {
         ),
         (
             &["--json", "l", "true"],
-            "--json goes together with --status only",
+            "--json goes together with --status or --history only",
         ),
     ];
     for (words, complaint) in cases {

@@ -3,6 +3,7 @@
 #[cfg(target_os = "linux")] // Elsewhere holders are not named.
 mod conflict;
 pub mod exit_status;
+mod history;
 #[cfg(target_os = "linux")] // seccomp is Linux's.
 mod kernel_errors;
 pub mod log;
