@@ -59,6 +59,8 @@ fn each_form_of_a_line_is_read_whatever_names_hold() {
         ("a://h/d#n: PID 7 ended after 3s, status 1", "end 7 of a://h/d#n after 3+1, status 1"),
         ("/l: PID 7 ended after 3s, status 256", "other"),
         ("/l: PID 7 ended after 3s, status 0 ", "other"),
+        ("/l: PID 7 ended after 3s, by the loss of its lock", "end 7 of /l after 3+1, by the loss of its lock"),
+        ("/l: PID 7 ended after 3s, by the loss of its locks", "other"),
         ("/l: PID 7 ended after 3s, by --rm -rf", "other"),
         ("/l: PID 7 ended after 3s, by --max-runtime 2h; rm", "other"),
         ("/l: PID 7 ended after 3s, by --max-runtime ", "other"),

@@ -51,7 +51,7 @@ pub enum How<'a> {
     Status(i64),
     /// By a signal.
     Signal(i64),
-    /// By an option of its own, such as `--max-runtime 2h`.
+    /// By its guardian: `--max-runtime 2h`, `the loss of its lock`.
     By(&'a [u8]),
 }
 
@@ -64,9 +64,8 @@ pub fn ours(line: &[u8]) -> Option<(Stamp, &[u8])> {
 /// What the text of a line of ours tells. `is_refusal` says how the line ends, which `text` may not
 /// reach to.
 ///
-/// A name may hold any words that are not the first or the last of their kind in the line: what
-/// follows the name of an end has a form, so the last place that fits is taken, and of all others the
-/// first.
+/// A name may itself hold such words as stand behind it. What follows the name of an end has a form up
+/// to the end of the line, so one place fits at the most; of others the first place is taken.
 pub fn event(text: &[u8], is_refusal: bool) -> Event<'_> {
     if is_refusal {
         return Event::Refusal(text);
@@ -86,7 +85,7 @@ fn start(text: &[u8]) -> Option<Event<'_>> {
 
 /// `LOCK: PID 21488 ended after 12m03s, status 0`
 fn end(text: &[u8]) -> Option<Event<'_>> {
-    let fitting = places(text, b": PID ").filter_map(|(lock, rest)| {
+    places(text, b": PID ").find_map(|(lock, rest)| {
         let (pid, rest) = number(rest)?;
         let (after, rest) = Rounded::read(rest.strip_prefix(b" ended after ")?)?;
         let how = match rest {
@@ -99,11 +98,10 @@ fn end(text: &[u8]) -> Option<Event<'_>> {
             after,
             how,
         })
-    });
-    fitting.last()
+    })
 }
 
-/// `status 0`, `signal 15`, `by --max-runtime 2h`
+/// `status 0`, `signal 15`, `by --max-runtime 2h`, `by the loss of its lock`
 fn how(text: &[u8]) -> Option<How<'_>> {
     let all = |digits| number(digits).filter(|(value, rest)| rest.is_empty() && *value < 256);
     if let Some(digits) = text.strip_prefix(b"status ") {
@@ -112,13 +110,16 @@ fn how(text: &[u8]) -> Option<How<'_>> {
     if let Some(digits) = text.strip_prefix(b"signal ") {
         return Some(How::Signal(all(digits)?.0));
     }
-    let option = text.strip_prefix(b"by ")?;
+    let reason = text.strip_prefix(b"by ")?;
+    if reason == b"the loss of its lock" {
+        return Some(How::By(reason));
+    }
     let value = [&b"--max-runtime "[..], b"--on-lost "]
         .iter()
-        .find_map(|name| option.strip_prefix(*name))?;
+        .find_map(|name| reason.strip_prefix(*name))?;
     let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'.';
     let is_value = matches!(value.len(), 1..=24) && value.iter().all(is_plain);
-    is_value.then_some(How::By(option))
+    is_value.then_some(How::By(reason))
 }
 
 /// `LOCK: PID 21488: cannot execute COMMAND: reason`

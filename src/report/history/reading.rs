@@ -130,19 +130,19 @@ impl LogFile {
                 break;
             }
             if read == 0 {
+                // The line fills the buffer. Its head stays there while the rest is passed over.
                 let (head, space) = buffer.split_at_mut_checked(HEAD).unwrap_or_default();
                 offset += HEAD as u64;
-                let ending = self.skip_line(&mut offset, head, space)?;
+                let ending = self.skip_line(&mut offset, space)?;
                 take(head, ending.ends_with(NOT_STARTED));
             }
         }
         Ok(())
     }
 
-    /// Goes on to the next line, and gives the end of this one, which has begun with `head`.
-    fn skip_line(&self, offset: &mut u64, head: &[u8], space: &mut [u8]) -> Result<Vec<u8>, Errno> {
+    /// Goes on to the next line, and gives the end of this one.
+    fn skip_line(&self, offset: &mut u64, space: &mut [u8]) -> Result<Vec<u8>, Errno> {
         let mut ending = Vec::new();
-        keep_ending(&mut ending, head);
         while *offset < self.size {
             let wanted = usize::try_from(self.size - *offset).unwrap_or(usize::MAX);
             let wanted = wanted.min(space.len());

@@ -10,7 +10,7 @@ pub const NEAR: i64 = 60;
 
 /// A run.
 pub struct Run {
-    /// Its lock, one of [`History::locks`].
+    /// The number of its lock.
     pub lock: usize,
     /// Its PID.
     pub pid: i64,
@@ -56,7 +56,7 @@ pub enum Ending {
     Status(i64),
     /// By a signal.
     Signal(i64),
-    /// By an option of its own.
+    /// By its guardian, for this reason.
     By(String),
 }
 
@@ -127,10 +127,10 @@ impl Run {
     }
 
     /// Whether a refusal names its PID, and a time for which the lock was held that fits its start.
-    pub fn is_named_by(&self, blamed: Blamed<'_>, now: i64) -> bool {
+    pub fn is_named_by(&self, blamed: Blamed<'_>, held: &[Rounded], now: i64) -> bool {
         let took = now - self.began.seconds;
-        let is_near = |held: Rounded| (took - held.seconds).abs() < held.unit + NEAR;
-        blamed.names(self.pid) && blamed.held_for().any(is_near)
+        let is_near = |held: &Rounded| (took - held.seconds).abs() < held.unit + NEAR;
+        held.iter().any(is_near) && blamed.names(self.pid)
     }
 }
 

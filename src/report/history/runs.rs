@@ -106,14 +106,11 @@ impl History {
                 how,
             });
         } else if let Some(run) = self.last_of(lock, pid, &is_long_enough) {
-            if run.end == End::Unknown {
-                let (lasted, is_least) = (after.seconds, true);
-                run.ended(End::Ended {
-                    lasted,
-                    is_least,
-                    how,
-                });
-            }
+            run.ended(End::Ended {
+                lasted: after.seconds,
+                is_least: true,
+                how,
+            });
         }
     }
 
@@ -134,10 +131,11 @@ impl History {
             let Some(blamed) = Blamed::of(text, name) else {
                 continue;
             };
+            let held: Vec<_> = blamed.held_for().collect();
             let runs = self.runs.iter().enumerate().rev();
             let mut of_lock = runs.filter(|(_, run)| run.lock == lock);
             let last = of_lock.clone().next();
-            let named = of_lock.find(|(_, run)| run.is_named_by(blamed, now));
+            let named = of_lock.find(|(_, run)| run.is_named_by(blamed, &held, now));
             let is_named = named.is_some();
             let found = named.or(last.filter(|(_, run)| run.goes_on(now)));
             let found = found.map(|(index, _)| index);

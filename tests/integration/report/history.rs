@@ -201,6 +201,10 @@ fn every_way_to_end_is_told() {
     let log = start("01:00:00", "/l", 7) + &failure;
     let error = "cannot execute x: No such file or directory";
     assert_eq!(told(&log), [format!("7 ? [error {error:?}] 0")]);
+    // It is not in anybody's way.
+    let refusal = "/l is held by a process that cannot be seen; not started";
+    let refused = log.clone() + &ours("01:00:02", refusal);
+    assert_eq!(told(refused), [format!("7 ? [error {error:?}] 0")]);
     let said = history(&log).stdout();
     assert!(said.contains("  not executed  "), "{said}");
     assert!(
@@ -235,7 +239,6 @@ fn a_pid_that_comes_again_is_another_run() {
         start("01:00:00", "/l", 7),
         start("02:00:00", "/l", 7),
         ours("02:00:05", "/l: PID 7 ended after 5s, status 0"),
-        // Of the first one again, whose end was late: an hour and five seconds.
         start("03:00:00", "/l", 7),
         ours("03:10:00", "/k: PID 7 ended after 10m00s, status 0"),
         ours(
@@ -247,6 +250,31 @@ fn a_pid_that_comes_again_is_another_run() {
         told(log.concat()),
         ["7 ? [] 0", "7 5 [status 0] 0", "7 >=600 [] 1"]
     );
+}
+
+#[test]
+fn an_end_is_that_of_the_latest_start_that_it_fits() {
+    // Both are near enough.
+    let log = [
+        start("01:00:00", "/l", 7),
+        start("01:00:30", "/l", 7),
+        ours("01:01:00", "/l: PID 7 ended after 30s, status 0"),
+    ];
+    assert_eq!(told(log.concat()), ["7 ? [] 0", "7 30 [status 0] 0"]);
+    // The machine slept, in this one or that one.
+    let log = [
+        start("01:00:00", "/l", 7),
+        start("02:00:00", "/l", 7),
+        ours("04:00:00", "/l: PID 7 ended after 5m00s, status 0"),
+    ];
+    assert_eq!(told(log.concat()), ["7 ? [] 0", "7 >=300 [status 0] 0"]);
+    // The time of the first one alone fits.
+    let log = [
+        start("01:00:00", "/l", 7),
+        start("02:00:00", "/l", 7),
+        ours("02:00:10", "/l: PID 7 ended after 1h00m, status 0"),
+    ];
+    assert_eq!(told(log.concat()), ["7 3610 [status 0] 0", "7 ? [] 0"]);
 }
 
 #[test]
@@ -329,6 +357,14 @@ fn lines_that_contradict_others_are_not_believed() {
             "7 ? [] 0",
         ),
         (
+            "two ends, and sleep",
+            vec![
+                end("01:05:00", "5m00s, status 0"),
+                end("03:00:00", "5m00s, status 0"),
+            ],
+            "7 ? [] 0",
+        ),
+        (
             "held after its end",
             vec![
                 end("01:01:00", "1m00s, status 0"),
@@ -351,6 +387,11 @@ fn lines_that_contradict_others_are_not_believed() {
                 named("01:01:02", "1m00s"),
             ],
             "7 60 [status 0] 1",
+        ),
+        (
+            "held for an unknown time",
+            vec![ours("01:05:00", "/l is held by PID 7 (x); not started")],
+            "7 ? [] 1",
         ),
         (
             "held for less",
@@ -676,7 +717,7 @@ fn a_log_of_a_gigabyte_is_read_from_its_end_in_little_memory() {
 /// The most memory, in KB, that `--history` of this log took.
 #[cfg(target_os = "linux")]
 #[allow(clippy::zombie_processes)] // wait4 is not seen to wait.
-fn peak_memory(log: &Path) -> i64 {
+fn peak_memory(log: &Path) -> libc::c_long {
     let child = nonoverlap(["--history"])
         .arg(log)
         .stdout(Stdio::null())
