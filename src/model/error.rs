@@ -77,13 +77,11 @@ impl Display for Error {
             Error::Usage(what) => write!(out, "{}", Escaped(what.as_bytes())),
             Error::Open(target, reason) => cannot(out, "open lock file", target, reason),
             Error::Create(path, reason) => cannot(out, "create lock file", &shown(path), reason),
-            Error::DanglingLink(path) => {
-                let path = shown(path);
-                write!(
-                    out,
-                    "cannot create lock file {path}: it is a symbolic link to nothing"
-                )
-            }
+            Error::DanglingLink(path) => write!(
+                out,
+                "cannot create lock file {}: it is a symbolic link to nothing",
+                shown(path)
+            ),
             Error::Descriptor(target, reason) => {
                 let why = format!("{target} on a descriptor from 10 up");
                 cannot(out, "keep lock file", &why, reason)
