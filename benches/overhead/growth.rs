@@ -133,7 +133,7 @@ pub fn memory(folder: &Path, programs: &Programs, tools: &[Tool]) -> Vec<Memory>
     for tool in tools {
         let lock = lock_of(folder, tool);
         commands.push((tool.name(), tool.command(&lock, &programs.staying)));
-        if let Some(options) = tool.closing {
+        for options in [tool.closing, tool.bounding].into_iter().flatten() {
             let name = tool.name_with(options);
             commands.push((
                 name.to_owned(),
@@ -171,7 +171,7 @@ fn hold(name: String, mut command: Command) -> Memory {
     }
 }
 
-/// A process and its descendants, that is: the bench's own child and what that has started.
+/// A process, its descendants and its guardian, that is: the bench's own child and what that has started.
 fn family_of(pid: u32) -> Vec<u32> {
     let children =
         fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
@@ -180,7 +180,19 @@ fn family_of(pid: u32) -> Vec<u32> {
         .map(|child| child.parse().unwrap());
     let mut family = vec![pid];
     family.extend(children.flat_map(family_of));
+    family.extend(guardian_of(pid));
     family
+}
+
+/// The guardian of a process, which has the process's pidfd on 1, and is no child of it.
+fn guardian_of(pid: u32) -> Option<u32> {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let mut numbers = processes.filter_map(|it| it.file_name().to_str()?.parse().ok());
+    numbers.find(|&number| {
+        is_named(number, "nonoverlap-lock")
+            && fs::read_to_string(format!("/proc/{number}/fdinfo/1"))
+                .is_ok_and(|info| info.contains(&format!("Pid:\t{pid}\n")))
+    })
 }
 
 pub fn is_named(pid: u32, name: &str) -> bool {

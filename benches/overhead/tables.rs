@@ -1,4 +1,4 @@
-//! What is measured at one size: a start, a refusal, `--close`, waking, `--status`, file systems.
+//! What is measured at one size: a start, a refusal, `--close`, `--max-runtime`, waking, `--status`, file systems.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -10,7 +10,7 @@ use rustix::fs::{FlockOperation, fcntl_lock, flock};
 use tempfile::TempDir;
 
 use crate::measure::{BARE, Case, Table};
-use crate::tools::{Programs, Tool, left_out, quiet};
+use crate::tools::{Programs, Tool, find, left_out, quiet};
 
 /// How often a quick case runs in its turn.
 pub const RUNS: usize = 20;
@@ -62,6 +62,7 @@ pub fn all(
         start(folder, programs, tools),
         refusal(folder, programs, tools),
         closing(folder, programs, tools),
+        bounding(folder, programs, tools),
         waking(folder, programs, tools),
         status(folder, tools),
         file_systems(places, programs, tools),
@@ -167,6 +168,35 @@ fn closing(folder: &Path, programs: &Programs, tools: &[Tool]) -> Table {
     }
     table("--close", cases)
 }
+
+/// A start of what would be ended after an hour: by a guardian, or by timeout(1) in between.
+fn bounding(folder: &Path, programs: &Programs, tools: &[Tool]) -> Table {
+    let mut cases = vec![case(BARE, quiet(&programs.trivial))];
+    let timeout = find("timeout");
+    if let Some(timeout) = &timeout {
+        let mut command = quiet(timeout);
+        command.args(TIMEOUT).arg(&programs.trivial);
+        cases.push(case("timeout", command));
+    } else {
+        left_out("timeout", "it is not installed");
+    }
+    for tool in tools {
+        let lock = lock_of(folder, tool);
+        if let Some(options) = tool.bounding {
+            let command = tool.command_with(options, &lock, &programs.trivial);
+            cases.push(case(tool.name_with(options), command));
+        }
+        if let (true, Some(timeout)) = (tool.is_typical(), &timeout) {
+            let mut command = tool.command(&lock, timeout);
+            command.args(TIMEOUT).arg(&programs.trivial);
+            cases.push(case(format!("{} timeout", tool.name()), command));
+        }
+    }
+    table("a start with --max-runtime", cases)
+}
+
+/// As the manual has it beside --max-runtime.
+const TIMEOUT: [&str; 3] = ["-k", "10", "1h"];
 
 /// From the moment when the lock becomes free to the end of the command that waited for it.
 fn waking(folder: &Path, programs: &Programs, tools: &[Tool]) -> Table {

@@ -26,6 +26,8 @@ pub struct Tool {
     pub waiting: Option<&'static str>,
     /// To keep the lock's descriptor from the command.
     pub closing: Option<&'static str>,
+    /// To end the command after an hour.
+    pub bounding: Option<&'static str>,
 }
 
 /// Options to refuse, to wait and to close.
@@ -78,6 +80,7 @@ pub fn tools(folder: &Path, floor: &Path) -> Vec<Tool> {
         refusing: "",
         waiting,
         closing,
+        bounding: closing.and(Some("--max-runtime 1h")),
     };
     let ours = Path::new(env!("CARGO_BIN_EXE_nonoverlap"));
     let target = ours.ancestors().nth(2).unwrap();
@@ -107,6 +110,7 @@ pub fn tools(folder: &Path, floor: &Path) -> Vec<Tool> {
                 refusing,
                 waiting,
                 closing,
+                bounding: None,
             }),
             None => left_out(label, "it is not installed"),
         }
@@ -132,7 +136,7 @@ pub fn left_out(what: &str, why: &str) {
     println!("left out: {what}: {why}");
 }
 
-fn find(program: &str) -> Option<PathBuf> {
+pub fn find(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
     env::split_paths(&path)
         .map(|folder| folder.join(program))

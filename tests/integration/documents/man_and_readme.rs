@@ -430,6 +430,38 @@ fn the_figures_in_the_readme_are_those_that_the_bench_saved() {
     assert!(section.contains(&rounds), "{rounds}");
 }
 
+#[test]
+fn the_day_in_the_readme_is_the_one_that_the_bench_saved() {
+    let saved = fs::read_to_string(Path::new(ROOT).join("benches/day.json")).unwrap();
+    let saved: serde_json::Value = serde_json::from_str(&saved).unwrap();
+    let rows = saved["rows"].as_array().unwrap();
+    let figures = |row: &serde_json::Value| {
+        let figure = |key: &str| row[key].as_f64().unwrap();
+        format!(
+            "{:.1} | {:.1}",
+            figure("runs_per_hour"),
+            figure("refused_per_run")
+        )
+    };
+    // Each job without and with -w 119.
+    let rows = rows.chunks(2).map(|ways| {
+        let [refused, waiting] = ways else {
+            panic!("{ways:?}");
+        };
+        assert_eq!(
+            (&refused["way"], &waiting["way"]),
+            (&"refused".into(), &"-w 119".into())
+        );
+        let job = refused["job"].as_str().unwrap();
+        format!("| {job} | {} | {} |", figures(refused), figures(waiting))
+    });
+    let section = readme_section("How often it runs");
+    let listed = section
+        .lines()
+        .filter(|line| line.starts_with("| ") && line.contains(".0 |"));
+    assert_eq!(listed.collect::<Vec<_>>(), rows.collect::<Vec<_>>());
+}
+
 /// Runs a line of the documents in a folder of its own, with a parser that tells its PID.
 #[track_caller]
 fn runs_the_job(line: &str) {
