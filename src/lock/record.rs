@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::SystemTime;
 
 use rustix::io::{Errno, pread, pwrite};
-use rustix::process::{Pid, Resource, getpid, getrlimit, test_kill_process};
+use rustix::process::{Pid, test_kill_process};
 
 use crate::sys::{self, FileState};
 
@@ -92,10 +92,11 @@ pub fn could_be_ours(state: &FileState) -> bool {
 ///
 /// The reason why the file cannot be written.
 pub fn write(writer: BorrowedFd<'_>, state: &FileState) -> Result<(), Errno> {
-    if limit_forbids() {
+    // It would cut the record short and send SIGXFSZ, so it is asked before.
+    if sys::file_size_limit()? < LENGTH as u64 {
         return Err(Errno::FBIG);
     }
-    let record = encode(getpid());
+    let record = encode(sys::own_pid()?);
     if matches!(Content::of(writer, state), Content::Other) {
         return Ok(());
     }
@@ -103,13 +104,6 @@ pub fn write(writer: BorrowedFd<'_>, state: &FileState) -> Result<(), Errno> {
         LENGTH => Ok(()),
         _ => Err(Errno::NOSPC),
     }
-}
-
-/// RLIMIT_FSIZE would cut the record short and send SIGXFSZ, so it is asked before.
-fn limit_forbids() -> bool {
-    getrlimit(Resource::Fsize)
-        .current
-        .is_some_and(|limit| limit < LENGTH as u64)
 }
 
 /// The record of a PID.

@@ -4,11 +4,9 @@ use std::borrow::Cow;
 use std::fmt::{self, Display};
 use std::time::SystemTime;
 
-use rustix::process::geteuid;
-
 use crate::inspect::state::{Holder, Holders};
 use crate::model::error::Reason;
-use crate::sys::WhyUnknown;
+use crate::sys::{self, WhyUnknown};
 use crate::text::escape::Escaped;
 use crate::text::time::{Elapsed, since};
 
@@ -96,7 +94,7 @@ impl Display for ProcessName<'_> {
         if let Some(pid) = holder.inner_pid {
             write!(out, ", which is PID {pid} in a PID namespace of its own,")?;
         }
-        let ours = geteuid().as_raw();
+        let ours = sys::own_user();
         if let Some(user) = holder.user.filter(|&user| user != ours) {
             write!(out, " of user {user}")?;
         }

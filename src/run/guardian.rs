@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::{Errno, FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
-use rustix::process::{getpgrp, getpid, setpgid};
+use rustix::process::{Pid, getpgid, setpgid};
 
 use crate::lock::held::Held;
 use crate::model::error::Error;
@@ -36,7 +36,7 @@ pub fn check(run: &Run) -> Result<(), Error> {
         return Ok(());
     }
     // What is not handled there is dropped, and SIGKILL too (pid_namespaces(7)).
-    if getpid().is_init() {
+    if sys::own_pid().is_ok_and(Pid::is_init) {
         let why = "it would be process 1, which the kernel sends no signal";
         return Err(Error::CannotEnd(run.target, why));
     }
@@ -147,7 +147,7 @@ fn keep(descriptor: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
 /// else: unless it is one already, as an interactive shell's job is, or has a terminal, where a group of
 /// its own would be one in the background, without keys and without Ctrl-C.
 fn lead_a_group() -> Result<Reach, Errno> {
-    if getpgrp() == getpid() {
+    if getpgid(None)? == sys::own_pid()? {
         return Ok(Reach::Group);
     }
     let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;

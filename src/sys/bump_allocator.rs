@@ -4,11 +4,16 @@
 //! mmap twice, munmap), a fifth of all that a run makes. A run needs some hundred bytes for some
 //! microseconds. They come out of a fixed arena and are not taken back. What does not fit comes
 //! from the C library.
+//!
+//! Where there is no more memory, the process ends here, with a message and the exit status for that:
+//! what Rust does is to abort, and nothing that asks for memory could go on without it.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::UnsafeCell;
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::last_words;
 
 /// Bytes in the arena: enough for all but long lines, and so few that all variables of the musl
 /// build are in one page, which costs one page fault in place of three.
@@ -64,7 +69,7 @@ unsafe impl GlobalAlloc for Arena {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         self.take(layout).unwrap_or_else(|| {
             // SAFETY: the layout is the caller's, with the same promise about it.
-            unsafe { System.alloc(layout) }
+            there(unsafe { System.alloc(layout) })
         })
     }
 
@@ -78,18 +83,24 @@ unsafe impl GlobalAlloc for Arena {
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         if !self.holds(block) {
             // SAFETY: not of the arena, so it is the system's, from `alloc` with this layout.
-            return unsafe { System.realloc(block, layout, new_size) };
+            return there(unsafe { System.realloc(block, layout, new_size) });
         }
         let Ok(new_layout) = Layout::from_size_align(new_size, layout.align()) else {
-            return ptr::null_mut();
+            return there(ptr::null_mut());
         };
         // SAFETY: `new_size` is not zero, as the caller of `realloc` promises.
         let new_block = unsafe { self.alloc(new_layout) };
-        if !new_block.is_null() {
-            let length = layout.size().min(new_size);
-            // SAFETY: both blocks are at least `length` long, and the new one overlaps no other.
-            unsafe { ptr::copy_nonoverlapping(block, new_block, length) };
-        }
+        let length = layout.size().min(new_size);
+        // SAFETY: both blocks are at least `length` long, and the new one overlaps no other.
+        unsafe { ptr::copy_nonoverlapping(block, new_block, length) };
         new_block
+    }
+}
+
+/// The block, if there is one.
+fn there(block: *mut u8) -> *mut u8 {
+    match block.is_null() {
+        true => last_words::end(b"nonoverlap: out of memory\n"),
+        false => block,
     }
 }

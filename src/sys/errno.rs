@@ -6,6 +6,8 @@ use std::io;
 use libc::c_int;
 use rustix::io::Errno;
 
+use super::last_words;
+
 /// The reason that the last failed call left in errno(3).
 pub fn last_error() -> Errno {
     errno_of(io::Error::last_os_error())
@@ -30,8 +32,10 @@ pub fn check(result: c_int) -> Result<c_int, Errno> {
     }
 }
 
-/// Takes the result of a call that fails for wrong arguments only, which it is not given here. A
-/// build for the tests ends where that is not true.
+/// Takes the result of a call about signals that fails for wrong arguments only, which it is not given
+/// here. Where a sandbox refuses it all the same, nothing that comes after is known to be right.
 pub fn cannot_fail(result: c_int) {
-    debug_assert_eq!(result, 0, "{}", last_error());
+    if result != 0 {
+        last_words::end(b"nonoverlap: the system refuses a call about signals\n");
+    }
 }

@@ -1,5 +1,5 @@
 //! The only `unsafe`, and the one place where platforms differ. There is no policy here, and no
-//! sentence for people.
+//! sentence for people but those of `last_words.rs`.
 //!
 //! What `rustix` has a safe call for is called by way of `rustix`, here and elsewhere. A facility
 //! that platforms have differently is a folder: its mod.rs states what it offers to the program and
@@ -25,10 +25,12 @@ mod errno;
 mod exec;
 mod file_state;
 mod guardian;
+mod last_words;
 mod mark;
 mod number;
 mod observe;
 mod ofd_lock;
+mod ourselves;
 mod search;
 mod signal;
 mod timer;
@@ -58,6 +60,7 @@ pub use observe::{
     identity, knows_every_pid, process,
 };
 pub use ofd_lock::{HAVE_RANGES, RangeLock, try_range, wait_range};
+pub use ourselves::{file_size_limit, own_pid, own_user};
 pub use search::{SHELL, find, search_and_execute};
 pub use signal::{reaches_us, with_children, without_write_signals};
 pub use timer::WaitTimer;

@@ -112,8 +112,16 @@ pub fn start_guardian(duty: impl Duty) -> Result<Guardian, Errno> {
     let mut answer = [0; WORD];
     match io::retry_on_intr(|| io::read(&ours, &mut answer))? {
         WORD if answer == READY => Ok(Guardian(ours)),
-        WORD => Err(Errno::from_raw_os_error(i32::from_ne_bytes(answer))),
+        WORD => Err(reason(i32::from_ne_bytes(answer))),
         _ => Err(Errno::CHILD),
+    }
+}
+
+/// The reason that a guardian answers; ECHILD for what is none.
+fn reason(number: i32) -> Errno {
+    match number {
+        1..4096 => Errno::from_raw_os_error(number),
+        _ => Errno::CHILD,
     }
 }
 

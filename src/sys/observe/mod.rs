@@ -10,7 +10,7 @@
 //!   this file open, which is false where that is unknown.
 
 #[cfg(target_os = "linux")]
-mod linux;
+pub mod linux;
 #[cfg(target_os = "linux")]
 use linux::{process as processes, snapshot as locks};
 

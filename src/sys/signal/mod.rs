@@ -25,9 +25,9 @@ use std::mem::MaybeUninit;
 use std::ptr;
 
 use libc::{c_int, c_void, siginfo_t};
-use rustix::process::getpid;
 
 use super::errno::cannot_fail;
+use super::ourselves::own_pid;
 pub use mask::Mask;
 use mask::is_blocked;
 use set::{contains, set_of};
@@ -155,8 +155,11 @@ pub fn is_pending(signal: c_int) -> bool {
 
 /// Sends a signal to this process, as others would: not to its thread, as raise(3) does.
 pub fn send_to_self(signal: c_int) {
+    let ourselves = own_pid().map_or(0, |pid| pid.as_raw_nonzero().get());
+    // Never 0, which would be our process group.
+    cannot_fail(c_int::from(ourselves == 0));
     // SAFETY: kill(2) touches no memory of ours.
-    cannot_fail(unsafe { libc::kill(getpid().as_raw_nonzero().get(), signal) });
+    cannot_fail(unsafe { libc::kill(ourselves, signal) });
 }
 
 /// Sends a signal to this thread, as write(2) does.

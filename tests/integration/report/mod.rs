@@ -5,6 +5,8 @@ mod conflict;
 pub mod exit_status;
 mod history;
 #[cfg(target_os = "linux")] // seccomp is Linux's.
+mod injections;
+#[cfg(target_os = "linux")] // seccomp is Linux's.
 mod kernel_errors;
 pub mod log;
 #[cfg(target_os = "linux")] // It looks at guardians through /proc.

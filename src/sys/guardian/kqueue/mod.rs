@@ -12,11 +12,12 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use rustix::event::kqueue::kqueue;
 use rustix::io::{self, Errno};
-use rustix::process::{Pid, WaitOptions, getpid, waitpid};
+use rustix::process::{Pid, WaitOptions, waitpid};
 use rustix::stdio;
 
 use super::{Duty, above_the_streams, exit_now, fail, leave_caller, say_ready};
 use crate::sys::errno::check;
+use crate::sys::ourselves::own_pid;
 use crate::sys::signal::{Mask, consume, is_pending};
 
 pub use ward::{Ward, has_ended};
@@ -25,7 +26,7 @@ pub use ward::{Ward, has_ended};
 ///
 /// Of fork(2). The guardian answers those of kevent(2) and the rest.
 pub fn start(line: OwnedFd, duty: impl Duty) -> Result<(), Errno> {
-    let ourselves = getpid();
+    let ourselves = own_pid()?;
     let sigchld_before = is_pending(libc::SIGCHLD);
     // Nobody can end the guardian while it is not yet out of its caller's process group.
     let _mask = Mask::block_all();

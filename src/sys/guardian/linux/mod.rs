@@ -10,15 +10,18 @@ mod ward;
 
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::path::Path;
 
 use libc::{c_int, c_long, c_uint};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, WaitOptions, getpid, pidfd_open, waitpid};
+use rustix::process::{Pid, PidfdFlags, WaitOptions, pidfd_open, waitpid};
 use rustix::stdio;
 use rustix::thread::set_name;
 
 use super::{Duty, above_the_streams, exit_now, fail, leave_caller, say_ready};
-use crate::sys::errno::{check, errno_of};
+use crate::sys::errno::check;
+use crate::sys::observe::linux::read::Names;
+use crate::sys::ourselves::own_pid;
 use crate::sys::signal::Mask;
 
 pub use ward::{Ward, has_ended};
@@ -32,7 +35,7 @@ pub const GUARDIAN: &CStr = c"nonoverlap-lock";
 pub fn start(line: OwnedFd, duty: impl Duty) -> Result<(), Errno> {
     // Ours before there is a child, so that it cannot be of another process that came to our
     // number.
-    let ourselves = getpid();
+    let ourselves = own_pid()?;
     let pidfd = above_the_streams(pidfd_open(ourselves, PidfdFlags::empty())?)?;
     let between = !adopts_orphans(ourselves);
     // Nobody can end the guardian while it is not yet out of its caller's process group.
@@ -126,12 +129,9 @@ fn close_range(first: RawFd, last: RawFd) -> Result<(), Errno> {
 
 /// As [`close_range`].
 fn close_listed(first: RawFd, last: RawFd) -> Result<(), Errno> {
-    let listed = std::fs::read_dir("/proc/self/fd").map_err(errno_of)?;
-    let numbers = listed.flatten();
-    let numbers = numbers.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     // To the list's end, and the list closed, before any of them is.
-    let numbers: Vec<RawFd> = numbers.collect();
-    for number in numbers {
+    let names = Names::of(Path::new("/proc/self/fd"))?.collect::<Result<Vec<_>, _>>()?;
+    for number in names.iter().filter_map(|name| name.to_str()?.parse().ok()) {
         if (first..=last).contains(&number) {
             // EBADF for the list's own.
             // SAFETY: nothing in this process uses one of these descriptors after this.

@@ -1,6 +1,5 @@
 //! The locks that descriptors have, by the `lock:` lines of their `fdinfo` (proc_pid_fdinfo(5)).
 
-use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -8,9 +7,8 @@ use rustix::fs::{lstat, readlink, stat};
 use rustix::io::Errno;
 
 use super::mounts::{Inode, ListedFile, Mount, field, mount_seen_by};
-use super::read::read;
+use super::read::{Names, read};
 use super::table::{Api, Entry, Index};
-use crate::sys::errno::errno_of;
 
 /// How often the list of processes is made again at the most, while there are new ones in it.
 const MOST_LISTS: usize = 100;
@@ -88,8 +86,8 @@ impl Descriptors {
     /// Looks into the processes of the list that are not known yet. Returns whether there were any.
     fn look_at_new(&mut self) -> Result<bool, Errno> {
         let mut found_new = false;
-        for process in fs::read_dir("/proc").map_err(errno_of)? {
-            let name = process.map_err(errno_of)?.file_name();
+        for process in Names::of(Path::new("/proc"))? {
+            let name = process?;
             if let Some(Ok(pid)) = name.to_str().map(str::parse) {
                 found_new |= self.look_at(pid);
             }
@@ -213,8 +211,8 @@ impl Descriptors {
         if stat(&threads)?.st_nlink <= 3 {
             return Ok(());
         }
-        for thread in fs::read_dir(threads).map_err(errno_of)? {
-            let thread = thread.map_err(errno_of)?.path();
+        for thread in Names::of(&threads)? {
+            let thread = threads.join(thread?);
             match self.read_descriptors_of(pid, &thread) {
                 Ok(_) | Err(Errno::NOENT | Errno::SRCH) => {}
                 Err(reason) => return Err(reason),
@@ -226,16 +224,17 @@ impl Descriptors {
     /// Reads the descriptors of a process or a thread. Gives how many there are.
     fn read_descriptors_of(&mut self, pid: u32, process: &Path) -> Result<usize, Errno> {
         let mut count = 0;
-        for descriptor in fs::read_dir(process.join("fdinfo")).map_err(errno_of)? {
-            let descriptor = descriptor.map_err(errno_of)?;
+        let folder = process.join("fdinfo");
+        for descriptor in Names::of(&folder)? {
+            let descriptor = descriptor?;
             count += 1;
-            let info = match read(&descriptor.path()) {
+            let info = match read(&folder.join(&descriptor)) {
                 Ok(info) => String::from_utf8_lossy(&info).into_owned(),
                 // It was closed while we looked; that is not a lock that we missed.
                 Err(Errno::NOENT | Errno::SRCH) => continue,
                 Err(reason) => return Err(reason),
             };
-            self.note_locks(pid, process.join("fd").join(descriptor.file_name()), &info)?;
+            self.note_locks(pid, process.join("fd").join(descriptor), &info)?;
         }
         Ok(count)
     }

@@ -3,6 +3,6 @@
 mod descriptors;
 mod mounts;
 pub mod process;
-mod read;
+pub mod read;
 pub mod snapshot;
 mod table;

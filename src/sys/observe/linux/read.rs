@@ -1,8 +1,10 @@
-//! Reads files of `/proc`.
+//! Reads files and folders of `/proc`.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags, open};
+use rustix::fs::{Dir, Mode, OFlags, open};
 use rustix::io::{Errno, retry_on_intr};
 
 /// How much is asked for at once. Most of these files are shorter.
@@ -23,5 +25,36 @@ pub fn read(path: &Path) -> Result<Vec<u8>, Errno> {
             return Ok(content);
         }
         content.extend_from_slice(room.get(..length).unwrap_or_default());
+    }
+}
+
+/// The names in a folder of `/proc`. (std's own reader panics where close(2) fails.)
+pub struct Names(Dir);
+
+impl Names {
+    /// Those in this folder.
+    ///
+    /// # Errors
+    ///
+    /// As open(2); those of getdents(2) come in place of a name.
+    pub fn of(folder: &Path) -> Result<Names, Errno> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Dir::new(open(folder, flags, Mode::empty())?).map(Names)
+    }
+}
+
+impl Iterator for Names {
+    type Item = Result<OsString, Errno>;
+
+    fn next(&mut self) -> Option<Result<OsString, Errno>> {
+        loop {
+            let name = match self.0.read()? {
+                Ok(entry) => entry.file_name().to_bytes().to_vec(),
+                Err(reason) => return Some(Err(reason)),
+            };
+            if name != b"." && name != b".." {
+                return Some(Ok(OsString::from_vec(name)));
+            }
+        }
     }
 }
