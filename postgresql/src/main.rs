@@ -27,7 +27,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use failure::Failure;
-use request::{Request, Task};
+use request::{Patience, Request, Task};
 use session::{Answer, Session};
 
 /// Somebody else has the lock.
@@ -60,6 +60,9 @@ fn carry_out(request: Request) -> Result<u8, Failure> {
         Request::Ask(target, Task::Lock(terms)) => {
             let stdout = pass::stdout()?;
             let mut session = Session::connect(&target, &holder::ourselves())?;
+            if terms.patience == Patience::Endless {
+                tell("waiting")?;
+            }
             match session.lock(&terms, stdout)? {
                 Answer::Locked => {
                     pass::pass(session.socket()?, stdout)?;

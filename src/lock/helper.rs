@@ -1,5 +1,5 @@
-//! Spawns the program that makes a connection and takes the lock on it, reads both its streams to
-//! their end, and reaps it. Its output is not trusted.
+//! Spawns the program that makes a connection and takes the lock on it, reads both its streams until it
+//! has ended, and reaps it. Its output is not trusted, nor is it that it ever ends.
 //!
 //! Its contract, for any language, is in the manual (REMOTE LOCKS, Helpers).
 
@@ -11,10 +11,11 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::net::UnixStream;
-use std::process::{ChildStderr, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::cmsg_space;
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, ioctl_fionbio, read, retry_on_intr};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, recvmsg};
 
@@ -28,6 +29,24 @@ const COMMAND: &str = "NONOVERLAP_COMMAND";
 
 /// How much of what a helper says is kept, in bytes, and of what it is told. The rest is dropped.
 const MOST_BYTES: usize = 4096;
+
+/// How long a helper may take to connect and to ask.
+pub const TIME: Duration = Duration::from_secs(30);
+/// How much longer it may take than the wait that it was asked for.
+pub const TIME_TO_ASK: Duration = Duration::from_secs(15);
+/// The line on its standard output by which it says that it is connected, and waits.
+const WAITING: &[u8] = b"waiting\n";
+/// How often it is looked whether it has ended, although something still has its streams open.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// When a helper is given up.
+#[derive(Clone, Copy)]
+pub enum Limit {
+    /// After this time.
+    After(Duration),
+    /// After [`TIME`], unless it says by then that it waits.
+    UntilItWaits,
+}
 
 /// A helper that cannot be run, and why.
 pub struct NoHelper(pub String, pub Errno);
@@ -72,6 +91,7 @@ pub fn ask(
     options: &[String],
     word: &CStr,
     command: Option<command::CommandLine>,
+    limit: Limit,
 ) -> Result<HelperOutput, NoHelper> {
     let name = format!("nonoverlap-{}", helped(word));
     let output = find(&name).and_then(|path| {
@@ -80,7 +100,7 @@ pub fn ask(
         // A variable is as long as a word at the most (execve(2), "Limits"); a command is many.
         let text = command.map(|command| command.to_string().chars().take(MOST_BYTES).collect());
         helper.envs(text.map(|text: String| (COMMAND, text)));
-        sys::with_children(|| run(helper)).map_err(sys::errno_of)
+        sys::with_children(|| run(helper, limit)).map_err(sys::errno_of)
     });
     output.map_err(|reason| NoHelper(name, reason))
 }
@@ -111,7 +131,7 @@ fn find(name: &str) -> Result<CString, Errno> {
 const NOTHING: &str = "/dev/null";
 
 /// Starts the helper, hears it, and waits for its end.
-fn run(mut helper: Command) -> io::Result<HelperOutput> {
+fn run(mut helper: Command, limit: Limit) -> io::Result<HelperOutput> {
     // If 0, 1 or 2 is closed, descriptors opened below would land there and be overwritten when the
     // child's stdio is set up. Fill the gaps first.
     let mut fillers = Vec::new();
@@ -129,43 +149,105 @@ fn run(mut helper: Command) -> io::Result<HelperOutput> {
     let mut child = helper.spawn()?;
     // With it goes our copy of the socket's other end: the helper's end is to be the end.
     drop(helper);
-    let output = listen(socket, child.stderr.take());
+    let mut streams = Streams {
+        socket: Some(OwnedFd::from(socket)),
+        stderr: child.stderr.take().map(OwnedFd::from),
+        output: HelperOutput::default(),
+    };
+    let heard = streams.hear(&mut child, limit);
+    // It has ended, or it is given up.
+    let _ = child.kill();
     let status = child.wait()?;
-    Ok(HelperOutput { status, ..output? })
-}
-
-/// Hears both streams of a helper to their ends: one that is not read would make it wait for us.
-fn listen(socket: UnixStream, stderr: Option<ChildStderr>) -> Result<HelperOutput, Errno> {
-    let mut output = HelperOutput::default();
-    let (mut socket, mut stderr) = (Some(OwnedFd::from(socket)), stderr.map(OwnedFd::from));
-    for stream in socket.iter().chain(&stderr) {
-        ioctl_fionbio(stream, true)?;
-    }
-    while socket.is_some() || stderr.is_some() {
-        let open = socket.iter().chain(&stderr);
-        let mut open: Vec<_> = open.map(|it| PollFd::new(it, PollFlags::IN)).collect();
-        retry_on_intr(|| poll(&mut open, None))?;
-        let mut piece = [0; 512];
-        if let Some(it) = &socket {
-            match receive(it.as_fd(), &mut piece, &mut output.descriptors) {
-                Ok([]) => socket = None,
-                Ok(more) => keep(&mut output.text, more),
-                Err(Errno::AGAIN | Errno::INTR) => {}
-                Err(reason) => return Err(reason),
-            }
-        }
-        if let Some(it) = &stderr {
-            match read(it, &mut piece) {
-                Ok(0) => stderr = None,
-                Ok(length) => keep(&mut output.said, piece.get(..length).unwrap_or_default()),
-                Err(Errno::AGAIN | Errno::INTR) => {}
-                Err(reason) => return Err(reason),
-            }
-        }
-    }
+    let is_in_time = heard?;
+    let mut output = streams.output;
     output.text = in_a_line(&output.text);
     output.said = in_a_line(&output.said);
-    Ok(output)
+    if !is_in_time {
+        output.descriptors.clear();
+        output.said = b"its helper does not answer in time".to_vec();
+    }
+    Ok(HelperOutput { status, ..output })
+}
+
+/// The streams of a helper, as long as they are open, and what came by them.
+struct Streams {
+    /// Its standard output.
+    socket: Option<OwnedFd>,
+    /// Its standard error.
+    stderr: Option<OwnedFd>,
+    /// What came.
+    output: HelperOutput,
+}
+
+impl Streams {
+    /// Hears both until the helper has ended: one that is not read would make it wait for us. What it
+    /// leaves behind may keep them open, and is not waited for. False if it is not in time.
+    fn hear(&mut self, child: &mut Child, limit: Limit) -> io::Result<bool> {
+        for stream in self.socket.iter().chain(&self.stderr) {
+            ioctl_fionbio(stream, true)?;
+        }
+        let time = match limit {
+            Limit::After(time) => time,
+            Limit::UntilItWaits => TIME,
+        };
+        let mut deadline = Instant::now().checked_add(time);
+        loop {
+            let has_ended = child.try_wait()?.is_some();
+            self.read_what_is_there()?;
+            if has_ended {
+                return Ok(true);
+            }
+            if matches!(limit, Limit::UntilItWaits) && self.output.text.starts_with(WAITING) {
+                deadline = None;
+            }
+            let left = deadline.map(|it| it.saturating_duration_since(Instant::now()));
+            match left {
+                Some(Duration::ZERO) => return Ok(false),
+                left => self.wait(left.map_or(PAUSE, |left| left.min(PAUSE)))?,
+            }
+        }
+    }
+
+    /// Waits for more, for this long at the most. Where both streams are closed it is about to end.
+    fn wait(&self, pause: Duration) -> Result<(), Errno> {
+        let open = self.socket.iter().chain(&self.stderr);
+        let mut open: Vec<_> = open.map(|it| PollFd::new(it, PollFlags::IN)).collect();
+        let pause = match open.is_empty() {
+            true => pause.min(Duration::from_micros(200)),
+            false => pause,
+        };
+        let pause = Timespec::try_from(pause).map_err(|_| Errno::INVAL)?;
+        retry_on_intr(|| poll(&mut open, Some(&pause))).map(drop)
+    }
+
+    /// Reads all that has come.
+    fn read_what_is_there(&mut self) -> Result<(), Errno> {
+        let mut piece = [0; 512];
+        while let Some(socket) = &self.socket {
+            match receive(socket.as_fd(), &mut piece, &mut self.output.descriptors) {
+                Ok([]) => self.socket = None,
+                Ok(more) => keep(&mut self.output.text, more),
+                Err(Errno::AGAIN) => break,
+                Err(Errno::INTR) => {}
+                Err(reason) => return Err(reason),
+            }
+        }
+        while let Some(stderr) = &self.stderr {
+            match read(stderr, &mut piece) {
+                Ok(0) => self.stderr = None,
+                Ok(length) => {
+                    keep(
+                        &mut self.output.said,
+                        piece.get(..length).unwrap_or_default(),
+                    );
+                }
+                Err(Errno::AGAIN) => break,
+                Err(Errno::INTR) => {}
+                Err(reason) => return Err(reason),
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Keeps what there is room for.

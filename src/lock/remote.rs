@@ -12,7 +12,7 @@ use rustix::net::getpeername;
 
 use super::file::LockFile;
 use super::held::{Attempt, Busy, Held, Remarks};
-use super::helper::{self, NoHelper};
+use super::helper::{self, Limit, NoHelper};
 use crate::model::error::{Error, Reason};
 use crate::model::lock::{LockMode, Wait};
 use crate::model::request::Run;
@@ -30,7 +30,12 @@ const UNAVAILABLE: u8 = 69;
 /// that is open, or 1 and none; [`Error::Descriptor`].
 pub fn acquire(word: &'static CStr, run: &Run) -> Result<Attempt, Error> {
     let target = LockTarget::Remote(word);
-    let mut output = helper::ask(&options(run), word, Some(run.command))
+    let limit = match run.options.wait {
+        Wait::No => Limit::After(helper::TIME),
+        Wait::For(time) => Limit::After(time.saturating_add(helper::TIME_TO_ASK)),
+        Wait::Forever => Limit::UntilItWaits,
+    };
+    let mut output = helper::ask(&options(run), word, Some(run.command), limit)
         .map_err(|NoHelper(name, reason)| Error::NoHelper(target, name, reason))?;
     let last = output.descriptors.pop();
     let passed = (last, output.descriptors.len());

@@ -6,6 +6,8 @@ import sys
 try:
     server = socket.socket(socket.AF_UNIX)
     server.connect(sys.argv[-1].removeprefix("test://"))
+    if "inf" in sys.argv:
+        print("waiting", flush=True)
     server.sendall(" ".join(sys.argv[1:]).encode() + b"\n")
     answer = server.recv(1000).decode()
     if not answer:

@@ -2,13 +2,14 @@
 //! for it, and it is said why.
 
 use std::fs;
+use std::thread;
 
-use crate::support::harness::{NONOVERLAP, Run, Scene, nonoverlap, reason};
+use crate::support::harness::{NONOVERLAP, Run, Scene, nonoverlap, reason, state};
 #[cfg(target_os = "linux")]
 use crate::support::harness::{has_tool, is_root, left_out};
 #[cfg(target_os = "linux")]
 use crate::support::machine::as_ordinary_user;
-use crate::support::remote_server::Server;
+use crate::support::remote_server::{Server, text_of};
 
 /// What a helper does, the exit status, and what is said behind "cannot lock WORD: ".
 #[rustfmt::skip] // A row a line is how a table is read.
@@ -212,4 +213,80 @@ fn a_helper_that_goes_on_after_too_many_descriptors_hangs_nothing() {
         (Some(69), ""),
         "{ended:?}"
     );
+}
+
+/// Nobody waits for ever for a lock that he would not wait for, nor for an answer.
+#[test]
+fn a_helper_that_never_ends_is_given_up() {
+    let lines = "open('FOLDER/pid', 'a').write('%d\\n' % os.getpid()); time.sleep(1000)";
+    let Some(server) = Server::with(lines) else {
+        return;
+    };
+    let word = server.word();
+    let late = "its helper does not answer in time";
+    thread::scope(|threads| {
+        for (options, status, stdout, stderr) in [
+            (
+                &[][..],
+                69,
+                String::new(),
+                format!("nonoverlap: cannot lock {word}: {late}\n"),
+            ),
+            (
+                &["-w", "0.1"],
+                69,
+                String::new(),
+                format!("nonoverlap: cannot lock {word}: {late}\n"),
+            ),
+            (
+                &["-b"],
+                69,
+                String::new(),
+                format!("nonoverlap: cannot lock {word}: {late}\n"),
+            ),
+            (
+                &["--status"],
+                4,
+                format!("{word}: cannot tell: {late}\n"),
+                String::new(),
+            ),
+        ] {
+            let server = &server;
+            threads.spawn(move || {
+                let command: &[&str] = if status == 4 { &[] } else { &["echo", "ran"] };
+                server
+                    .run(options, command)
+                    .expect(status, &stdout, &stderr);
+            });
+        }
+    });
+    // None of them is left.
+    let pids = text_of(&server.scene.path("pid"));
+    assert_eq!(pids.lines().count(), 4);
+    assert!(
+        pids.lines()
+            .all(|pid| state(pid.parse().unwrap()).is_none()),
+        "{pids}"
+    );
+}
+
+#[test]
+fn what_a_helper_leaves_with_its_streams_open_holds_nobody_up() {
+    for end in ["give(server)", "say('held'); os._exit(1)"] {
+        // It ends when the server does.
+        let lines = format!(
+            "server = connect()\nif os.fork() == 0:\n    server.recv(1)\n    os._exit(0)\n{end}"
+        );
+        let Some(server) = Server::with(&lines) else {
+            return;
+        };
+        let ended = server.run(&["-w", "100"], &["echo", "ran"]);
+        let expected = if end.starts_with("give") {
+            (Some(0), "ran\n")
+        } else {
+            (Some(1), "")
+        };
+        assert_eq!((ended.code(), &*ended.stdout()), expected, "{ended:?}");
+        assert!(server.accept().is_open());
+    }
 }
