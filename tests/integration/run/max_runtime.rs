@@ -21,7 +21,7 @@ fn bounded(scene: &Scene, options: &[&str]) -> Command {
 }
 
 /// Whether anybody is in a process group, other than zombies.
-fn lives(group: u32) -> bool {
+pub fn lives(group: u32) -> bool {
     let pids = fs::read_dir("/proc").unwrap().flatten();
     let mut stats = pids.filter_map(|it| fs::read_to_string(it.path().join("stat")).ok());
     stats.any(|stat| {

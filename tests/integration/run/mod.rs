@@ -8,6 +8,10 @@ mod death;
 pub mod guardian;
 #[cfg(target_os = "linux")] // It looks at guardian and group through /proc.
 mod max_runtime;
+#[cfg(target_os = "linux")]
+mod max_runtime_elsewhere;
+#[cfg(target_os = "linux")]
+mod max_runtime_terminal;
 mod parser_job;
 mod search;
 pub mod signals;

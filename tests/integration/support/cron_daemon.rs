@@ -65,6 +65,7 @@ const JOB: &str = r#"#!/bin/sh
         finishes) read -r end <FOLDER/finishes.fifo || exit 0 ;;
         dies) read -r end <FOLDER/dies.fifo || kill -9 $$ ;;
         talks) echo told ;;
+        overruns) sleep 1000 ;;
     esac
 "#;
 
@@ -82,8 +83,9 @@ pub struct Cron {
 }
 
 impl Cron {
-    /// Starts it, with these jobs due at every minute, each under a lock of its own.
-    pub fn start(jobs: &[&str]) -> Cron {
+    /// Starts it, with these jobs due at every minute, each with these options and under a lock of its own.
+    /// The options' FOLDER is the scene's.
+    pub fn start(jobs: &[(&str, &str)]) -> Cron {
         let table = Table::real().unwrap();
         let scene = &table.scene;
         let folder = quoted(&scene.path(""));
@@ -92,11 +94,12 @@ impl Cron {
             scene.script(name, &script.replace("FOLDER", &folder));
         }
         let mut crontab = format!("SHELL={}\n", scene.path("shell").display());
-        for name in jobs {
+        for (name, options) in jobs {
+            let options = options.replace("FOLDER", &folder);
             let fifo = scene.path(format!("{name}.fifo"));
             assert_eq!(Command::new("mkfifo").arg(fifo).run().code(), Some(0));
             let lock = quoted(&scene.path(format!("{name}.lock")));
-            crontab += &format!("* * * * * {nonoverlap} {lock} {folder}/job {name}\n");
+            crontab += &format!("* * * * * {nonoverlap} {options} {lock} {folder}/job {name}\n");
         }
         scene.file("crontab", crontab);
         Cron::with(table)

@@ -5,6 +5,8 @@
 pub mod dice;
 pub mod harness;
 
+#[cfg(target_os = "linux")] // setsid(1) is util-linux's.
+pub mod at_terminal;
 #[cfg(target_os = "linux")] // Namespaces are Linux's.
 pub mod cron_daemon;
 pub mod crontab;

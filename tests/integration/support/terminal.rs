@@ -18,7 +18,7 @@ const SEALED: OpenptFlags = OpenptFlags::empty();
 
 /// It is hung up when this goes out of scope.
 pub struct Terminal {
-    keyboard: OwnedFd,
+    pub keyboard: OwnedFd,
     pub path: PathBuf,
 }
 
