@@ -93,7 +93,7 @@ pub fn could_be_ours(state: &FileState) -> bool {
 /// The reason why the file cannot be written.
 pub fn write(writer: BorrowedFd<'_>, state: &FileState) -> Result<(), Errno> {
     // It would cut the record short and send SIGXFSZ, so it is asked before.
-    if sys::file_size_limit()? < LENGTH as u64 {
+    if sys::file_size_limit()? < LENGTH as _ {
         return Err(Errno::FBIG);
     }
     let record = encode(sys::own_pid()?);

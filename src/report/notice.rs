@@ -164,8 +164,8 @@ impl Display for Notice<'_> {
             Notice::Unlocked(target, _) => write!(out, "{target} unlocked"),
             Notice::OneProcess(target) => write!(
                 out,
-                "{target}: there is a terminal, so the command gets no process group of its own: a signal to \
-                 end it will reach its first process only"
+                "{target}: the command may have a terminal, so it gets no process group of its own: a signal \
+                 to end it will reach its first process only"
             ),
             Notice::Lost(target, pid) => {
                 write!(

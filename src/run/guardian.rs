@@ -178,6 +178,7 @@ impl Duty for Duties<'_> {
             ward,
             start,
             lasted: None,
+            was_told: false,
         };
         let limit = self.max_runtime.map(|limit| limit.after);
         let due = limit.and_then(|after| Instant::now().checked_add(after));
@@ -198,6 +199,8 @@ impl Duty for Duties<'_> {
         };
         drop(self.kept);
         if let Some(log) = &self.log {
+            // What nobody could be sent is no reason.
+            let reason = reason.filter(|_| job.was_told);
             let how = reason.or_else(|| job.ward.end().map(HowEnded::Itself));
             let lasted = job.lasted.unwrap_or_default();
             log.line(&Notice::Ended(self.target, job.ward.pid(), lasted, how));
@@ -213,6 +216,8 @@ struct Job {
     start: SystemTime,
     /// How long its process lived, once it has ended.
     lasted: Option<Duration>,
+    /// A signal that was to end it was sent to somebody.
+    was_told: bool,
 }
 
 impl Job {
@@ -272,8 +277,10 @@ impl Duties<'_> {
     }
 
     /// Sends the job a signal, and logs if nobody could be reached.
-    fn send(&self, job: &Job, signal: libc::c_int) {
-        if let Err(reason) = job.ward.signal(self.reach, signal) {
+    fn send(&self, job: &mut Job, signal: libc::c_int) {
+        let sent = job.ward.signal(self.reach, signal);
+        job.was_told |= sent.is_ok();
+        if let Err(reason) = sent {
             self.log(&Notice::Unreached(
                 self.target,
                 job.ward.pid(),

@@ -33,7 +33,7 @@ pub fn own_user() -> u32 {
 /// # Errors
 ///
 /// As getrlimit(2).
-pub fn file_size_limit() -> Result<u64, Errno> {
+pub fn file_size_limit() -> Result<libc::rlim_t, Errno> {
     let mut limit = MaybeUninit::<libc::rlimit>::zeroed();
     // SAFETY: the limit is written to where the pointer shows.
     check(unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, limit.as_mut_ptr()) })?;

@@ -1,7 +1,6 @@
 //! `--max-runtime`: the job ends, and not only its shell.
 
-use std::fs;
-use std::os::unix::process::CommandExt;
+use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -11,11 +10,28 @@ use crate::support::harness::{
     is_root, kill, left_out, locks_on, nonoverlap, state,
 };
 
+use rustix::process::setsid;
+
 use super::guardian::guardian_of;
+use crate::support::probe::in_child;
+
+/// Has a command run without a terminal, also where the tests are run at one: in a session of its own,
+/// as the leader of a group.
+fn without_a_terminal(command: &mut Command) {
+    if File::open("/dev/tty").is_ok() {
+        in_session_of_its_own(command);
+    }
+}
+
+/// Has a command run as the leader of a session, which has no terminal.
+fn in_session_of_its_own(command: &mut Command) {
+    in_child(command, || Ok(setsid().map(drop)?));
+}
 
 /// nonoverlap that ends its job after a second, and what is left of it half a second later.
 fn bounded(scene: &Scene, options: &[&str]) -> Command {
     let mut command = nonoverlap(["--max-runtime", "1", "--kill-after", "0.5"]);
+    without_a_terminal(&mut command);
     command.args(options).arg(scene.lock());
     command
 }
@@ -128,7 +144,8 @@ fn the_caller_and_its_group_hear_nothing() {
     shell
         .args(["-c", script, NONOVERLAP])
         .current_dir(scene.path(""));
-    let ended = shell.process_group(0).run();
+    in_session_of_its_own(&mut shell);
+    let ended = shell.run();
     assert_eq!(ended.stdout(), "143\n", "{ended:?}");
 }
 
@@ -137,6 +154,7 @@ fn the_time_counts_from_the_command_and_not_from_the_wait() {
     let scene = Scene::new();
     let holder = Holder::of([scene.lock()]);
     let mut waiter = nonoverlap(["-w", "60", "--max-runtime", "1"]);
+    without_a_terminal(&mut waiter);
     waiter
         .arg(scene.lock())
         .args(["sh", "-c", "echo began; exec sleep 1000"]);
@@ -162,6 +180,7 @@ fn the_time_counts_from_the_command_and_not_from_the_wait() {
 fn with_close_the_lock_is_held_as_long_as_anybody_of_the_job_lives() {
     let scene = Scene::new();
     let mut command = nonoverlap(["-o", "--max-runtime", "0.5", "--kill-after", "60"]);
+    without_a_terminal(&mut command);
     // The shell ends by SIGTERM, and its child goes on until somebody closes the FIFO.
     Command::new("mkfifo")
         .arg(scene.path("fifo"))
@@ -202,6 +221,7 @@ fn where_the_kernel_cannot_signal_a_group_by_pidfd_it_is_done_by_number() {
         let scene = Scene::new();
         let trace = scene.path("trace");
         let mut strace = Command::new("strace");
+        without_a_terminal(&mut strace);
         strace.args(["-f", "-o"]).arg(&trace);
         strace.args(["-e", "trace=kill,pidfd_send_signal"]);
         strace.arg("--inject=pidfd_send_signal:error=EINVAL");
@@ -232,6 +252,7 @@ fn a_group_that_is_gone_is_sent_nothing_more() {
         let scene = Scene::new();
         let trace = scene.path("trace");
         let mut strace = Command::new("strace");
+        without_a_terminal(&mut strace);
         strace
             .args(["-f", "-e", "trace=kill,pidfd_send_signal", "-o"])
             .arg(&trace)
@@ -286,23 +307,21 @@ fn sigalrm_is_the_commands_own() {
 fn without_a_terminal_the_command_leads_a_group() {
     let scene = Scene::new();
     let fields = "read -r pid name state parent group session rest </proc/$$/stat; echo $pid $group $session $parent";
-    let of = |options: &[&str]| {
-        let mut command = nonoverlap(options);
-        let ended = command.arg(scene.lock()).args(["sh", "-c", fields]).run();
-        let said = ended.stdout();
-        let words: Vec<u32> = said
-            .split_whitespace()
-            .map(|word| word.parse().unwrap())
-            .collect();
-        <[u32; 4]>::try_from(words).unwrap()
+    let script = "\"$0\" lock sh -c \"$1\"; \"$0\" --max-runtime 1h lock sh -c \"$1\"";
+    let mut shell = Command::new("sh");
+    in_session_of_its_own(&mut shell);
+    shell.args(["-c", script, NONOVERLAP, fields]);
+    let ended = shell.current_dir(scene.path("")).run();
+    let said = ended.stdout();
+    let words: Vec<u32> = said
+        .split_whitespace()
+        .map(|word| word.parse().unwrap())
+        .collect();
+    let [pid, group, session, parent, bounded, its_group, rest @ ..] = &words[..] else {
+        panic!("{ended:?}");
     };
-    let [pid, group, session, parent] = of(&["-n"]);
     assert_ne!(pid, group);
-    let [bounded, its_group, its_session, its_parent] = of(&["--max-runtime", "1h"]);
-    assert_eq!(
-        (its_group, its_session, its_parent),
-        (bounded, session, parent)
-    );
+    assert_eq!((its_group, rest), (bounded, &[*session, *parent][..]));
     assert_ne!(group, its_group);
 }
 
@@ -344,6 +363,7 @@ fn a_guardian_that_is_killed_ends_nothing() {
     command.args(["sh", "-c", "echo held >&3; read end; exit 5"]);
     let mut child = {
         let mut shell = Command::new("sh");
+        without_a_terminal(&mut shell);
         shell.args(["-c", "exec 3>&1; exec \"$@\"", "sh"]);
         shell.arg(command.get_program()).args(command.get_args());
         Holder::start(&mut shell)

@@ -92,7 +92,9 @@ fn a_job_that_has_become_another_users_is_not_ended_and_the_log_says_so() {
         let what = format!("cannot be sent signal {signal}: Operation not permitted");
         assert_eq!(line, of_pid(&what), "{log}");
     }
+    // It has not ended because of that. (How it did, the guardian may not see.)
     assert!(lines[3].starts_with(&of_pid("ended after ")), "{log}");
+    assert!(!lines[3].contains("by --max-runtime"), "{log}");
     becomes_free(&scene.path("l"));
 }
 

@@ -196,7 +196,7 @@ fn in_a_script_at_a_terminal_the_commands_process_is_ended_alone_and_v_says_so()
             "" => 0,
             _ => {
                 let expected = [
-                    "nonoverlap: l: there is a terminal, so the command gets no process group of its own: a \
+                    "nonoverlap: l: the command may have a terminal, so it gets no process group of its own: a \
                      signal to end it will reach its first process only",
                     &format!(
                         "nonoverlap: l locked by PID {}; starting sh -c sleep 1000 & echo $!; wait",
