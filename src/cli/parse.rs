@@ -8,6 +8,7 @@ use lexopt::{Arg, Parser};
 use super::options::{self, Opt};
 use super::raw::RawOptions;
 use super::request::asks_for_shell;
+use crate::model::command::CommandLine;
 use crate::model::dialect::Dialect;
 use crate::model::error::{Error, usage};
 use crate::model::request::{GivenOption, Install, Page, Request, Shell, Value};
@@ -39,13 +40,16 @@ pub fn read(words: Words, dialect: Dialect) -> Result<Request, Error> {
     let (schedule, apply) = (raw.schedule(), raw.apply());
     let request = raw.request(given.from(first), dialect)?;
     match (schedule, request, words.get(0)) {
-        (Some(schedule), Request::Run(run), Some(program)) => Ok(Request::Install(Install {
-            schedule,
-            program,
-            options: given_again(given, first)?,
-            run,
-            apply,
-        })),
+        (Some(schedule), Request::Run(run), Some(program)) => {
+            check_last_word(given, first, run.command)?;
+            Ok(Request::Install(Install {
+                schedule,
+                program,
+                options: given_again(given, first)?,
+                run,
+                apply,
+            }))
+        }
         (_, request, _) => Ok(request),
     }
 }
@@ -105,6 +109,21 @@ fn next_option(
         other => raw.take(other, parser, dialect)?,
     }
     Ok(Next::Option)
+}
+
+/// Refuses a command whose last word is `--dry-run`: whoever wrote it there, as most tools take it,
+/// wants to see the crontab and not to have it changed. `--` before the lock file, which is the word at
+/// `first`, says that it is the command's own.
+fn check_last_word(given: Words, first: usize, command: CommandLine) -> Result<(), Error> {
+    let is = |index: usize, text: &[u8]| given.get(index).is_some_and(|it| it.to_bytes() == text);
+    let is_last = is(given.count().saturating_sub(1), b"--dry-run");
+    let is_commands = first.checked_sub(1).is_some_and(|before| is(before, b"--"));
+    match command {
+        CommandLine::Words(..) if is_last && !is_commands => Err(usage(
+            "--dry-run goes before the lock file; if it is the command's own, put -- before the lock file",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// The first so many words once more, as the options of a run that cron will start. They have been

@@ -322,6 +322,39 @@ fn what_is_no_run_or_goes_with_nothing_is_refused_before_crontab_is_asked() {
 }
 
 #[test]
+fn a_dry_run_that_stands_behind_the_command_is_refused_unless_it_is_said_to_be_its_own() {
+    let table = Table::stand_in();
+    let said = "nonoverlap: --dry-run goes before the lock file; \
+                if it is the command's own, put -- before the lock file\n";
+    for words in [
+        &["l", "true", "--dry-run"][..],
+        &["-n", "l", "true", "x", "--dry-run"],
+        &["--dry-run", "l", "true", "--dry-run"],
+        &["l", "true", "--", "--dry-run"],
+        &["l", "--dry-run"],
+        &["--hold-at-least", "1", "test://h/", "true", "--dry-run"],
+    ] {
+        let mut install = table.nonoverlap(["--install", "@daily"]);
+        install.args(words).run().expect(64, "", said);
+    }
+    assert_eq!(table.calls(), "");
+
+    let words = |words: &[&str]| {
+        let mut install = table.nonoverlap(["--dry-run", "--install", "@daily"]);
+        let ended = install.args(words).run();
+        assert_eq!(ended.code(), Some(0), "{ended:?}");
+        ended.stdout().trim_end().to_owned()
+    };
+    let is_its_own = words(&["--", "l", "true", "--dry-run"]);
+    assert!(is_its_own.ends_with("/true --dry-run"), "{is_its_own}");
+    let is_no_last = words(&["l", "true", "--dry-run", "x"]);
+    assert!(is_no_last.ends_with("/true --dry-run x"), "{is_no_last}");
+    // What runs without being installed has the word, too.
+    let run = table.nonoverlap(["l", "echo", "--dry-run"]).run();
+    run.expect(0, "--dry-run\n", "");
+}
+
+#[test]
 fn a_schedule_is_five_fields_or_one_word() {
     let table = Table::stand_in();
     let shown = |schedule: &[u8]| {
