@@ -1,6 +1,7 @@
-//! The folder of a log, made where it is not there.
+//! The folders that a run needs, made where they are not there.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
@@ -8,26 +9,49 @@ use rustix::io::Errno;
 use crate::model::error::Error;
 use crate::sys;
 
-/// Makes the folder of a log, and those on the way to it. Gives the ones that were not there.
-pub fn make(log: &Path) -> Result<Vec<PathBuf>, Error> {
-    let on_the_way = log.ancestors().skip(1);
-    let missing: Vec<_> = on_the_way.take_while(|path| !path.is_dir()).collect();
+/// A file whose folder is wanted.
+pub struct Wanted<'a> {
+    /// What it is, for people.
+    pub what: &'static str,
+    /// Its absolute path.
+    pub file: &'a Path,
+    /// The mode of each folder that is made for it, less the umask.
+    pub mode: u32,
+}
+
+/// Makes the folders of these files, and those on the way to them. Gives the ones that were not there.
+///
+/// # Errors
+///
+/// None of them is left then.
+pub fn make(wanted: &[Wanted<'_>]) -> Result<Vec<PathBuf>, Error> {
     let mut made = Vec::new();
+    for it in wanted {
+        make_for(it, &mut made).map_err(|reason| {
+            remove(&made);
+            Error::Folder(it.what, it.file.as_os_str().to_owned(), reason)
+        })?;
+    }
+    Ok(made)
+}
+
+/// Makes those of one file.
+fn make_for(wanted: &Wanted<'_>, made: &mut Vec<PathBuf>) -> Result<(), Errno> {
+    let on_the_way = wanted.file.ancestors().skip(1);
+    let missing: Vec<_> = on_the_way.take_while(|path| !path.is_dir()).collect();
     for folder in missing.into_iter().rev() {
-        match fs::create_dir(folder) {
+        match DirBuilder::new().mode(wanted.mode).create(folder) {
             Ok(()) => made.push(folder.to_owned()),
             Err(_) if folder.is_dir() => {}
             Err(error) => {
-                remove(&made);
-                let reason = match sys::errno_of(error) {
+                return Err(match sys::errno_of(error) {
                     Errno::EXIST => Errno::NOTDIR,
                     other => other,
-                };
-                return Err(Error::LogFolder(log.as_os_str().to_owned(), reason));
+                });
             }
         }
     }
-    Ok(made)
+    Ok(())
 }
 
 /// Removes folders that were made, the innermost first.

@@ -10,11 +10,15 @@ mod installed;
 #[cfg(test)]
 pub use entry::{edit, quoted};
 
+use std::path::Path;
+
 use crate::model::error::{Error, usage};
 use crate::model::request::{Apply, Format, Install};
 use crate::model::target::LockTarget;
+use crate::report::notice::Notice;
 use crate::report::outcome::{Answer, Outcome};
 use crate::report::status;
+use folders::Wanted;
 use here::Here;
 
 /// Puts a run into the user's crontab, in place of the one that has the same lock file.
@@ -35,9 +39,35 @@ pub fn install(asked: &Install) -> Result<Outcome, Error> {
     if asked.apply == Apply::Preview {
         return Ok(shown(crontab));
     }
-    let made = log.as_deref().map_or(Ok(Vec::new()), folders::make)?;
+    let made = folders::make(&wanted_folders(asked, &lock, log.as_deref()))?;
     crontab::write(&crontab).inspect_err(|_| folders::remove(&made))?;
+    let reporting = asked.run.reporting;
+    for folder in &made {
+        reporting.tell(None, &Notice::MadeFolder(folder));
+    }
     Ok(Outcome::Done)
+}
+
+/// The files of a run whose folders it takes for granted. Without that of the lock file every run would
+/// fail, and nobody might hear of it; it is the user's alone, since whoever may write to it can keep
+/// runs out or let two in.
+fn wanted_folders<'a>(asked: &Install, lock: &'a Path, log: Option<&'a Path>) -> Vec<Wanted<'a>> {
+    let of_lock = Wanted {
+        what: "lock file",
+        file: lock,
+        mode: 0o700,
+    };
+    let of_log = log.map(|file| Wanted {
+        what: "log",
+        file,
+        mode: 0o777,
+    });
+    let is_file = matches!(asked.run.target, LockTarget::File(_));
+    is_file
+        .then_some(of_lock)
+        .into_iter()
+        .chain(of_log)
+        .collect()
 }
 
 /// Takes the run of this lock file out of the user's crontab.

@@ -47,8 +47,8 @@ pub enum Error {
     Execute(Cow<'static, CStr>, Errno),
     /// The log cannot take the place of the command's output.
     RedirectOutput(Errno),
-    /// The folder of a log does not exist and cannot be made.
-    LogFolder(OsString, Errno),
+    /// The folder of a file, which is this, does not exist and cannot be made.
+    Folder(&'static str, OsString, Errno),
     /// The working directory cannot be told.
     WorkingDirectory(Errno),
     /// crontab(1) cannot be run.
@@ -113,8 +113,9 @@ impl Display for Error {
                 cannot(out, "send the command's output to", &"the log", reason)
             }
             Error::Execute(name, reason) => cannot(out, "execute", &shown(name), reason),
-            Error::LogFolder(log, reason) => {
-                cannot(out, "create the folder of log", &path(log), reason)
+            Error::Folder(what, file, reason) => {
+                let what = format!("{what} {}", path(file));
+                cannot(out, "create the folder of", &what, reason)
             }
             Error::WorkingDirectory(reason) => {
                 cannot(out, "tell", &"the working directory", reason)

@@ -89,14 +89,14 @@ impl Error {
             Error::NoHelper(..) => 69,
             Error::Helper(_, status, _) => *status,
             Error::Log(_, reason)
-            | Error::LogFolder(_, reason)
+            | Error::Folder(_, _, reason)
             | Error::TemporaryFile(_, reason)
                 if is_shortage(*reason) =>
             {
                 71
             }
             Error::Create(..) | Error::DanglingLink(_) | Error::Log(..) => 73,
-            Error::LogFolder(..) | Error::TemporaryFile(..) => 73,
+            Error::Folder(..) | Error::TemporaryFile(..) => 73,
             Error::WorkingDirectory(_) | Error::NoEntry(_) => 66,
             Error::NoCrontab(reason) if is_shortage(*reason) => 71,
             Error::NoCrontab(_) | Error::Crontab(..) => 69,

@@ -2,6 +2,8 @@
 
 use std::ffi::CStr;
 use std::fmt::{self, Display};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use libc::c_int;
@@ -41,6 +43,8 @@ pub enum Notice<'a> {
     Lost(LockTarget, u32),
     /// The job of this process could not be sent this signal.
     Unreached(LockTarget, u32, c_int, Errno),
+    /// This folder was not there, and was made.
+    MadeFolder(&'a Path),
     /// The command's process, which had this PID, has ended after this time, and how, where that is known.
     Ended(LockTarget, u32, Duration, Option<HowEnded<'a>>),
 }
@@ -86,7 +90,11 @@ impl Reporting {
                 let _ = sys::without_write_signals(|| Ok(stdio::print(lines.as_bytes())?));
             }
             (Verbosity::Verbose, Dialect::Nonoverlap, _)
-            | (Verbosity::Normal, _, Notice::LetGo(..) | Notice::Helper(..)) => {
+            | (
+                Verbosity::Normal,
+                _,
+                Notice::LetGo(..) | Notice::Helper(..) | Notice::MadeFolder(_),
+            ) => {
                 stdio::say(self.dialect, notice);
             }
             _ => {}
@@ -178,6 +186,10 @@ impl Display for Notice<'_> {
                 "{target}: PID {pid} cannot be sent signal {signal}: {}",
                 Reason(*reason)
             ),
+            Notice::MadeFolder(folder) => {
+                let folder = Escaped(folder.as_os_str().as_bytes());
+                write!(out, "made the folder {folder}")
+            }
             Notice::Ended(target, pid, lasted, how) => {
                 write!(out, "{target}: PID {pid} ended after {}", Elapsed(*lasted))?;
                 how.map_or(Ok(()), |how| write!(out, ", {how}"))

@@ -14,7 +14,7 @@ const INSTALL: [&str; 6] = [
     "@daily",
     "--log",
     "new/folder/log",
-    "/l",
+    "new/locks/l",
     "true",
 ];
 
@@ -315,7 +315,14 @@ fn what_is_in_the_way_is_said() {
             reason(libc::ENOTDIR)
         );
         fails(&table, install.args(["/l", "true"]), 73, &said);
+        // The same of the lock file; what was made before is gone again.
+        let mut install = table.nonoverlap(["--install", "@daily", "--log", name, "new/l"]);
+        fails(&table, install.arg("true"), 73, &said);
+        let said = said.replace(" log ", " lock file ");
+        let mut install = table.nonoverlap(["--install", "@daily", "--log", "new/log", name]);
+        fails(&table, install.arg("true"), 73, &said);
     }
+    assert_eq!(table.calls().lines().filter(|call| *call == "-").count(), 0);
 
     let mut install = table.nonoverlap(INSTALL);
     let ended = install.env("TMPDIR", "/no/such").run();

@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
 use crate::cli::combinations;
@@ -67,7 +67,7 @@ fn install_and_uninstall_leave_every_other_line_as_it_was() {
             crontab.iter().for_each(|text| table.set(text));
             let lines = ended(crontab.unwrap_or_default());
 
-            let lock = "/tmp/no.such/l";
+            let lock = "/tmp/no.such.l";
             let install = ["--install", "*/2 * * * *", lock, "true"];
             table.nonoverlap(install).run().expect(0, "", "");
             let installed = [&lines[..], &entry(&table, "*/2 * * * *", lock)].concat();
@@ -87,7 +87,7 @@ fn seen(table: &Table) -> String {
 #[test]
 fn to_install_again_replaces_the_entry_where_it_stands() {
     for table in Table::each() {
-        let lock = "/tmp/no.such/l";
+        let lock = "/tmp/no.such.l";
         let text = |schedule| {
             let entry = entry(&table, schedule, lock);
             [b"# before\n", &entry[..], b"\n@daily true\n"].concat()
@@ -104,7 +104,7 @@ fn to_install_again_replaces_the_entry_where_it_stands() {
 #[test]
 fn lock_files_whose_names_begin_alike_have_an_entry_each() {
     for table in Table::each() {
-        let locks = ["/tmp/l", "/tmp/l.2", "/tmp/l.22", "/tmp", "/tmp/l/l"];
+        let locks = ["/tmp/l", "/tmp/l.2", "/tmp/l.22", "/tmp", "/tmp/../tmp/l"];
         let install = |lock| ["--install", "@daily", lock, "true"];
         for lock in locks {
             table.nonoverlap(install(lock)).run().expect(0, "", "");
@@ -416,7 +416,7 @@ fn a_dry_run_shows_the_crontab_and_changes_nothing() {
         assert_eq!(file, crate::support::harness::Snapshot::of(&table.file()));
         assert!(shown.stdout.starts_with(before), "{shown:?}");
 
-        install(None).expect(0, "", "");
+        install(None).expect(0, "", &made_folders(&table, &["new"]));
         let text = table.text().unwrap();
         assert_eq!(text, shown.stdout, "{shown:?}");
 
@@ -431,13 +431,63 @@ fn a_dry_run_shows_the_crontab_and_changes_nothing() {
 #[test]
 fn the_folder_of_the_log_is_made() {
     let table = Table::stand_in();
-    for log in ["one/two/log", "one/log", "log", "/log", "no/../yes/log"] {
+    for (log, made) in [
+        ("one/two/log", &["one", "one/two"][..]),
+        ("one/log", &[]),
+        ("log", &[]),
+        ("/log", &[]),
+        ("no/../yes/log", &["no", "no/../yes"]),
+    ] {
         let install = ["--install", "@daily", "--log", log, "l", "true"];
-        table.nonoverlap(install).run().expect(0, "", "");
+        let ended = table.nonoverlap(install).run();
+        ended.expect(0, "", &made_folders(&table, made));
     }
     let made = |folder: &str| table.work().join(folder).is_dir();
     assert!(made("one/two") && made("yes"));
     assert!(!Path::new("/log").exists() && !table.work().join("log").exists());
+}
+
+/// What is said when these folders were made in `work`.
+fn made_folders(table: &Table, made: &[&str]) -> String {
+    let said = made.iter().map(|name| {
+        let folder = table.work().join(name);
+        format!("nonoverlap: made the folder {}\n", folder.display())
+    });
+    said.collect()
+}
+
+#[test]
+fn the_folder_of_the_lock_file_is_made_for_the_user_alone() {
+    for table in Table::each() {
+        let install = |options: &[&str]| {
+            let mut install = table.nonoverlap(["--install", "@daily"]);
+            install.args(options).args(["true"]).run()
+        };
+        let shown = install(&["--dry-run", "locks/of/l"]);
+        assert_eq!((shown.code(), shown.stderr()), (Some(0), String::new()));
+        assert!(!table.work().join("locks").exists());
+
+        let said = made_folders(&table, &["locks", "locks/of"]);
+        install(&["locks/of/l"]).expect(0, "", &said);
+        for folder in ["locks", "locks/of"] {
+            let mode = fs::metadata(table.work().join(folder)).unwrap().mode();
+            assert_eq!(mode & 0o777, 0o700, "{folder}");
+        }
+        assert_eq!(
+            fs::read_dir(table.work().join("locks/of")).unwrap().count(),
+            0
+        );
+        install(&["locks/of/l"]).expect(0, "", "");
+
+        // With the log's, and with nothing said.
+        install(&["-q", "-l", "new/logs/log", "new/locks/l"]).expect(0, "", "");
+        let mode = |name| fs::metadata(table.work().join(name)).unwrap().mode() & 0o777;
+        assert_eq!([mode("new"), mode("new/locks")], [0o700; 2]);
+        assert!(table.work().join("new/logs").is_dir());
+        // What is no file has no folder.
+        install(&["test://locks2/of/l"]).expect(0, "", "");
+        assert!(!table.work().join("test:").exists());
+    }
 }
 
 #[test]
@@ -506,7 +556,7 @@ fn installs(line: &str, entry: &str) {
     };
     let mut sh = table.command("sh");
     sh.args(["-c", &here(line)]).env("HOME", table.work());
-    sh.run().expect(0, "", "");
+    assert_eq!(sh.run().code(), Some(0));
     assert_eq!(
         seen(&table),
         here(entry).as_bytes().escape_ascii().to_string()
@@ -522,7 +572,8 @@ fn an_ordinary_user_has_a_crontab_of_their_own() {
     let as_nobody = |arguments: &[&str]| {
         let mut command = table.command(AS_NOBODY[0]);
         command.args(&AS_NOBODY[1..]).arg(&program).args(arguments);
-        command.run().expect(0, "", "");
+        let ended = command.run();
+        assert_eq!(ended.code(), Some(0), "{ended:?}");
         let spool = fs::read(table.scene.path("spool/nobody")).unwrap();
         String::from_utf8(spool).unwrap()
     };

@@ -18,7 +18,8 @@ fn told(table: &Table, options: &[&str]) -> (i32, String) {
 
 #[track_caller]
 fn install(table: &Table, words: &[&str]) {
-    table.nonoverlap(words).run().expect(0, "", "");
+    let ended = table.nonoverlap(words).run();
+    assert_eq!(ended.code(), Some(0), "{ended:?}");
 }
 
 fn holder(table: &Table, lock: &Path) -> Holder {

@@ -35,7 +35,7 @@ fn an_installed_entry_with_relative_paths_is_run_by_cron_until_it_is_uninstalled
     ];
     let mut install = table.nonoverlap(["--install", "* * * * *", "--log", "log/job"]);
     install.args(["job.lock", "./job"]).args(words);
-    install.run().expect(0, "", "");
+    assert_eq!(install.run().code(), Some(0));
     let tick = ["--install", "* * * * *", "tick.lock", "./tick"];
     table.nonoverlap(tick).run().expect(0, "", "");
     let both = String::from_utf8(table.text().unwrap()).unwrap();
