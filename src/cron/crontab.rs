@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{self, Command, Output, Stdio};
 use std::slice;
 
+use super::entry::MARK;
 use crate::model::error::Error;
 use crate::sys;
 use crate::text::escape::{in_a_line, position};
@@ -78,17 +79,62 @@ fn without_header(crontab: &[u8]) -> &[u8] {
 /// How many more names are tried for a file.
 const OTHER_NAMES: u32 = 100;
 
-/// Makes this the user's crontab.
+/// Makes a crontab of the user's another one, and looks whether it is.
+///
+/// # Errors
+///
+/// Also where crontab(1) ends without an error and has taken nothing, or something else: a full disk and
+/// a wrapper around it can do that.
+pub fn change(before: &[u8], after: &[u8]) -> Result<(), Error> {
+    let heard = write(after)?;
+    let now = read().map_err(|error| match error {
+        Error::Crontab(verb, mut said) => {
+            said.extend(b"; crontab may have taken the change: see crontab -l");
+            Error::Crontab(verb, said)
+        }
+        other => other,
+    })?;
+    let now = that_count(&now);
+    if now == that_count(after) {
+        return Ok(());
+    }
+    let (what, next) = match now == that_count(before) {
+        true => (
+            "crontab took nothing, though its exit status is 0",
+            "see with crontab -e what is in its way",
+        ),
+        false => (
+            "crontab -l lists something else than crontab was given",
+            "see with --dry-run what it should be",
+        ),
+    };
+    let mut said = what.as_bytes().to_vec();
+    if !heard.is_empty() {
+        said.extend([b" and it said '", &heard[..], b"'"].concat());
+    }
+    said.extend([b"; ", next.as_bytes()].concat());
+    Err(Error::Crontab("change", said))
+}
+
+/// The lines that say what cron is to do, and the marks. A crontab(1) may add comments of its own.
+fn that_count(crontab: &[u8]) -> Vec<&[u8]> {
+    let lines = crontab.split(|&byte| byte == b'\n');
+    lines
+        .filter(|line| line.starts_with(MARK) || !(line.is_empty() || line.starts_with(b"#")))
+        .collect()
+}
+
+/// Makes this the user's crontab. Gives what crontab(1) said.
 ///
 /// crontab(1) reads a file that is complete before it starts. From a pipe it would take the half for
 /// the whole, should this process be killed.
-pub fn write(crontab: &[u8]) -> Result<(), Error> {
+fn write(crontab: &[u8]) -> Result<Vec<u8>, Error> {
     let folder = env::temp_dir();
     let file = scratch(&folder, crontab)
         .map_err(|error| Error::TemporaryFile(folder.into_os_string(), sys::errno_of(error)))?;
     let output = run(Command::new("crontab").arg("-").stdin(file))?;
     if output.status.success() {
-        return Ok(());
+        return Ok(in_a_line(&output.stderr));
     }
     Err(Error::Crontab("change", said(&output)))
 }

@@ -11,8 +11,8 @@ use crate::sys;
 
 /// A file whose folder is wanted.
 pub struct Wanted<'a> {
-    /// What it is, for people.
-    pub what: &'static str,
+    /// What is done for it, for people.
+    pub verb: &'static str,
     /// Its absolute path.
     pub file: &'a Path,
     /// The mode of each folder that is made for it, less the umask.
@@ -29,7 +29,7 @@ pub fn make(wanted: &[Wanted<'_>]) -> Result<Vec<PathBuf>, Error> {
     for it in wanted {
         make_for(it, &mut made).map_err(|reason| {
             remove(&made);
-            Error::Folder(it.what, it.file.as_os_str().to_owned(), reason)
+            Error::Folder(it.verb, it.file.as_os_str().to_owned(), reason)
         })?;
     }
     Ok(made)

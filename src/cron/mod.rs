@@ -6,6 +6,7 @@ mod entry;
 mod folders;
 mod here;
 mod installed;
+mod turn;
 
 #[cfg(test)]
 pub use entry::{edit, quoted};
@@ -13,6 +14,7 @@ pub use entry::{edit, quoted};
 use std::path::Path;
 
 use crate::model::error::{Error, usage};
+use crate::model::reporting::Reporting;
 use crate::model::request::{Apply, Format, Install};
 use crate::model::target::LockTarget;
 use crate::report::notice::Notice;
@@ -20,12 +22,13 @@ use crate::report::outcome::{Answer, Outcome};
 use crate::report::status;
 use folders::Wanted;
 use here::Here;
+use turn::Turn;
 
 /// Puts a run into the user's crontab, in place of the one that has the same lock file.
 ///
 /// # Errors
 ///
-/// Nothing is changed then, and no folder made.
+/// Nothing is changed then, and no folder made, as far as crontab(1) can be believed.
 pub fn install(asked: &Install) -> Result<Outcome, Error> {
     let here = Here::new()?;
     let lock = here.lock_file(asked.run.target)?;
@@ -35,13 +38,20 @@ pub fn install(asked: &Install) -> Result<Outcome, Error> {
         return Err(usage("--log takes another file than the lock file"));
     }
     let line = entry::line(asked, &here, &lock)?;
-    let crontab = entry::edit(&crontab::read()?, &lock, Some(&line)).unwrap_or_default();
+    let reporting = asked.run.reporting;
+    let _turn = turn(asked.apply, reporting)?;
+    let before = crontab::read()?;
+    let crontab = entry::edit(&before, &lock, Some(&line)).unwrap_or_default();
     if asked.apply == Apply::Preview {
         return Ok(shown(crontab));
     }
     let made = folders::make(&wanted_folders(asked, &lock, log.as_deref()))?;
-    crontab::write(&crontab).inspect_err(|_| folders::remove(&made))?;
-    let reporting = asked.run.reporting;
+    crontab::change(&before, &crontab).inspect_err(|_| {
+        // What the crontab may have after all needs its folders.
+        if crontab::read().is_ok_and(|now| now == before) {
+            folders::remove(&made);
+        }
+    })?;
     for folder in &made {
         reporting.tell(None, &Notice::MadeFolder(folder));
     }
@@ -53,12 +63,12 @@ pub fn install(asked: &Install) -> Result<Outcome, Error> {
 /// runs out or let two in.
 fn wanted_folders<'a>(asked: &Install, lock: &'a Path, log: Option<&'a Path>) -> Vec<Wanted<'a>> {
     let of_lock = Wanted {
-        what: "lock file",
+        verb: "create the folder of lock file",
         file: lock,
         mode: 0o700,
     };
     let of_log = log.map(|file| Wanted {
-        what: "log",
+        verb: "create the folder of log",
         file,
         mode: 0o777,
     });
@@ -77,7 +87,9 @@ fn wanted_folders<'a>(asked: &Install, lock: &'a Path, log: Option<&'a Path>) ->
 /// Nothing is changed then. [`Error::NoEntry`] where there is none.
 pub fn uninstall(target: LockTarget, apply: Apply) -> Result<Outcome, Error> {
     let lock = Here::new()?.lock_file(target)?;
-    let Some(crontab) = entry::edit(&crontab::read()?, &lock, None) else {
+    let _turn = turn(apply, Reporting::default())?;
+    let before = crontab::read()?;
+    let Some(crontab) = entry::edit(&before, &lock, None) else {
         return Err(Error::NoEntry(match target {
             // It may have a password in it.
             LockTarget::Remote(_) => target.to_string().into(),
@@ -87,7 +99,7 @@ pub fn uninstall(target: LockTarget, apply: Apply) -> Result<Outcome, Error> {
     if apply == Apply::Preview {
         return Ok(shown(crontab));
     }
-    crontab::write(&crontab)?;
+    crontab::change(&before, &crontab)?;
     Ok(Outcome::Done)
 }
 
@@ -97,6 +109,12 @@ pub fn status(format: Format) -> Outcome {
         Ok(crontab) => Outcome::Output(status::of_installed(&installed::runs(&crontab), format)),
         Err(error) => Outcome::Untold(error),
     }
+}
+
+/// The turn to change the crontab, if it is to be changed: from before it is read until it was written.
+fn turn(apply: Apply, reporting: Reporting) -> Result<Option<Turn>, Error> {
+    let changes = apply == Apply::Change;
+    changes.then(|| Turn::wait(reporting)).transpose()
 }
 
 /// A crontab that is only shown.

@@ -47,12 +47,14 @@ pub enum Error {
     Execute(Cow<'static, CStr>, Errno),
     /// The log cannot take the place of the command's output.
     RedirectOutput(Errno),
-    /// The folder of a file, which is this, does not exist and cannot be made.
+    /// The folder of a file, which is such a one, does not exist and cannot be made.
     Folder(&'static str, OsString, Errno),
     /// The working directory cannot be told.
     WorkingDirectory(Errno),
     /// crontab(1) cannot be run.
     NoCrontab(Errno),
+    /// The changes of the crontab cannot be put one after the other by a lock on this directory.
+    Turn(OsString, Errno),
     /// crontab(1) did not do this to the crontab, and said this.
     Crontab(&'static str, Vec<u8>),
     /// The crontab has no entry for this lock file.
@@ -113,14 +115,14 @@ impl Display for Error {
                 cannot(out, "send the command's output to", &"the log", reason)
             }
             Error::Execute(name, reason) => cannot(out, "execute", &shown(name), reason),
-            Error::Folder(what, file, reason) => {
-                let what = format!("{what} {}", path(file));
-                cannot(out, "create the folder of", &what, reason)
-            }
+            Error::Folder(verb, file, reason) => cannot(out, verb, &path(file), reason),
             Error::WorkingDirectory(reason) => {
                 cannot(out, "tell", &"the working directory", reason)
             }
             Error::NoCrontab(reason) => cannot(out, "run", &"crontab", reason),
+            Error::Turn(folder, reason) => {
+                cannot(out, "lock home directory", &path(folder), reason)
+            }
             Error::Crontab(verb, said) => {
                 write!(out, "cannot {verb} the crontab: {}", Escaped(said))
             }

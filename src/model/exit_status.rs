@@ -83,6 +83,7 @@ impl Error {
             Error::Descriptor(..)
             | Error::Timer(..)
             | Error::RedirectOutput(_)
+            | Error::Turn(..)
             | Error::Print(_) => 71,
             Error::Guardian(..) | Error::CannotEnd(..) => 71,
             Error::NoHelper(_, _, reason) if is_shortage(*reason) => 71,

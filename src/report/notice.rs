@@ -43,6 +43,8 @@ pub enum Notice<'a> {
     Lost(LockTarget, u32),
     /// The job of this process could not be sent this signal.
     Unreached(LockTarget, u32, c_int, Errno),
+    /// Somebody else has the turn to change the crontab, by a lock on this directory.
+    WaitsForTurn(&'a Path),
     /// This folder was not there, and was made.
     MadeFolder(&'a Path),
     /// The command's process, which had this PID, has ended after this time, and how, where that is known.
@@ -93,7 +95,10 @@ impl Reporting {
             | (
                 Verbosity::Normal,
                 _,
-                Notice::LetGo(..) | Notice::Helper(..) | Notice::MadeFolder(_),
+                Notice::LetGo(..)
+                | Notice::Helper(..)
+                | Notice::WaitsForTurn(_)
+                | Notice::MadeFolder(_),
             ) => {
                 stdio::say(self.dialect, notice);
             }
@@ -134,6 +139,11 @@ fn lines_of_flock(notice: &Notice<'_>) -> String {
         }
         _ => String::new(),
     }
+}
+
+/// A path, made safe to show.
+fn path(path: &Path) -> Escaped<'_> {
+    Escaped(path.as_os_str().as_bytes())
 }
 
 impl Display for Notice<'_> {
@@ -186,10 +196,12 @@ impl Display for Notice<'_> {
                 "{target}: PID {pid} cannot be sent signal {signal}: {}",
                 Reason(*reason)
             ),
-            Notice::MadeFolder(folder) => {
-                let folder = Escaped(folder.as_os_str().as_bytes());
-                write!(out, "made the folder {folder}")
-            }
+            Notice::WaitsForTurn(folder) => write!(
+                out,
+                "waiting for another --install or --uninstall, which has {} locked",
+                path(folder)
+            ),
+            Notice::MadeFolder(folder) => write!(out, "made the folder {}", path(folder)),
             Notice::Ended(target, pid, lasted, how) => {
                 write!(out, "{target}: PID {pid} ended after {}", Elapsed(*lasted))?;
                 how.map_or(Ok(()), |how| write!(out, ", {how}"))

@@ -188,6 +188,82 @@ fn a_crontab_that_cannot_be_written_is_as_it_was() {
 }
 
 #[test]
+fn a_crontab_that_took_nothing_or_something_else_though_it_ended_with_0_is_said() {
+    let nothing = "crontab took nothing, though its exit status is 0";
+    let other = "crontab -l lists something else than crontab was given";
+    let see = [
+        "crontab -e what is in its way",
+        "--dry-run what it should be",
+    ];
+    for (script, what, see) in [
+        ("cat >/dev/null; echo disk on fire >&2", nothing, see[0]),
+        ("cat >/dev/null", nothing, see[0]),
+        ("head -n 1 >FOLDER/crontab; echo full >&2", other, see[1]),
+        ("cat >/dev/null; : >FOLDER/crontab", other, see[1]),
+    ] {
+        let table = Table::kept_by(&format!(
+            "#!/bin/sh\n[ \"$1\" = -l ] && exec cat FOLDER/crontab\n{script}\n"
+        ));
+        let entry = String::from_utf8(entry(&table, "@daily", "/l")).unwrap();
+        let text = format!("@daily one\n{entry}@daily two\n");
+        for arguments in [
+            &INSTALL[..],
+            &["--install", "@hourly", "/l", "true"],
+            &["--uninstall", "/l"],
+        ] {
+            table.set(text.as_bytes());
+            let ended = table.nonoverlap(arguments).run();
+            let heard = match script.split("; echo ").nth(1) {
+                Some(said) => format!(" and it said '{}'", said.trim_end_matches(" >&2")),
+                None => String::new(),
+            };
+            let said =
+                format!("nonoverlap: cannot change the crontab: {what}{heard}; see with {see}\n");
+            ended.expect(69, "", &said);
+            // What may be in the crontab needs its folder.
+            let is_made = table.work().join("new").exists();
+            assert_eq!(is_made, what == other && arguments == INSTALL);
+            let _ = fs::remove_dir_all(table.work().join("new"));
+        }
+    }
+}
+
+#[test]
+fn comments_that_crontab_adds_or_drops_are_no_other_crontab() {
+    for script in [
+        "sed '1,2!b; /^# mine/d'",
+        "sed '1s/^/# by crontab\\n/'",
+        "cat -s",
+    ] {
+        let table = Table::kept_by(&format!(
+            "#!/bin/sh\n[ \"$1\" = -l ] && exec cat FOLDER/crontab\n\
+             {script} >FOLDER/new && mv FOLDER/new FOLDER/crontab\n"
+        ));
+        table.set(b"# mine\n\n\n\n@daily true\n");
+        for words in [
+            &["--install", "@daily", "/l", "true"][..],
+            &["--uninstall", "/l"],
+        ] {
+            let ended = table.nonoverlap(words).run();
+            assert_eq!(ended.code(), Some(0), "{script}: {ended:?}");
+        }
+    }
+}
+
+#[test]
+fn a_crontab_that_cannot_be_read_again_is_said() {
+    let table = Table::kept_by(
+        "#!/bin/sh\n[ \"$1\" = -l ] && [ -e FOLDER/done ] && { echo gone >&2; exit 1; }\n\
+         [ \"$1\" = -l ] && exec cat FOLDER/crontab\ncat >FOLDER/crontab; : >FOLDER/done\n",
+    );
+    table.set(b"# mine\n");
+    let said = "nonoverlap: cannot read the crontab: gone; \
+                crontab may have taken the change: see crontab -l\n";
+    table.nonoverlap(INSTALL).run().expect(69, "", said);
+    assert!(table.work().join("new/locks").is_dir());
+}
+
+#[test]
 fn crontab_gets_the_whole_text_though_nonoverlap_is_killed_meanwhile() {
     let table = Table::kept_by(
         "#!/bin/sh\n[ \"$1\" = -l ] && exec cat FOLDER/crontab\n\

@@ -1,5 +1,6 @@
 //! The crontab entry of a run: `--install`, `--uninstall`, and what cron itself makes of it.
 
+mod at_once;
 mod crontab_errors;
 pub mod install;
 mod installed;

@@ -17,7 +17,7 @@ case $1 in
     [ -e FOLDER/crontab ] || { echo 'no crontab for me' >&2; exit 1; }
     exec cat FOLDER/crontab ;;
 -e) exec sh -c "$VISUAL FOLDER/crontab" ;;
--) cat >FOLDER/new && mv FOLDER/new FOLDER/crontab ;;
+-) cat >FOLDER/new.$$ && mv FOLDER/new.$$ FOLDER/crontab ;;
 *) exit 2 ;;
 esac
 "#;
@@ -158,6 +158,7 @@ impl Table {
         };
         command
             .current_dir(self.work())
+            .env("HOME", self.scene.path(""))
             .env("PATH", path_with(&self.scene.path("bin")));
         command
     }
