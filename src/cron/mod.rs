@@ -14,10 +14,10 @@ pub use entry::{edit, quoted};
 use std::path::Path;
 
 use crate::model::error::{Error, usage};
-use crate::model::reporting::Reporting;
+use crate::model::reporting::Verbosity;
 use crate::model::request::{Apply, Format, Install};
 use crate::model::target::LockTarget;
-use crate::report::notice::Notice;
+use crate::report::installing::Remark;
 use crate::report::outcome::{Answer, Outcome};
 use crate::report::status;
 use folders::Wanted;
@@ -38,8 +38,8 @@ pub fn install(asked: &Install) -> Result<Outcome, Error> {
         return Err(usage("--log takes another file than the lock file"));
     }
     let line = entry::line(asked, &here, &lock)?;
-    let reporting = asked.run.reporting;
-    let _turn = turn(asked.apply, reporting)?;
+    let verbosity = asked.run.reporting.verbosity;
+    let _turn = turn(asked.apply, verbosity)?;
     let before = crontab::read()?;
     let crontab = entry::edit(&before, &lock, Some(&line)).unwrap_or_default();
     if asked.apply == Apply::Preview {
@@ -53,7 +53,7 @@ pub fn install(asked: &Install) -> Result<Outcome, Error> {
         }
     })?;
     for folder in &made {
-        reporting.tell(None, &Notice::MadeFolder(folder));
+        Remark::MadeFolder(folder).tell(verbosity);
     }
     Ok(Outcome::Done)
 }
@@ -87,7 +87,7 @@ fn wanted_folders<'a>(asked: &Install, lock: &'a Path, log: Option<&'a Path>) ->
 /// Nothing is changed then. [`Error::NoEntry`] where there is none.
 pub fn uninstall(target: LockTarget, apply: Apply) -> Result<Outcome, Error> {
     let lock = Here::new()?.lock_file(target)?;
-    let _turn = turn(apply, Reporting::default())?;
+    let _turn = turn(apply, Verbosity::Normal)?;
     let before = crontab::read()?;
     let Some(crontab) = entry::edit(&before, &lock, None) else {
         return Err(Error::NoEntry(match target {
@@ -112,9 +112,9 @@ pub fn status(format: Format) -> Outcome {
 }
 
 /// The turn to change the crontab, if it is to be changed: from before it is read until it was written.
-fn turn(apply: Apply, reporting: Reporting) -> Result<Option<Turn>, Error> {
+fn turn(apply: Apply, verbosity: Verbosity) -> Result<Option<Turn>, Error> {
     let changes = apply == Apply::Change;
-    changes.then(|| Turn::wait(reporting)).transpose()
+    changes.then(|| Turn::wait(verbosity)).transpose()
 }
 
 /// A crontab that is only shown.

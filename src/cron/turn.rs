@@ -18,8 +18,8 @@ use rustix::io::Errno;
 use rustix::process::getuid;
 
 use crate::model::error::Error;
-use crate::model::reporting::Reporting;
-use crate::report::notice::Notice;
+use crate::model::reporting::Verbosity;
+use crate::report::installing::Remark;
 use crate::sys::WaitTimer;
 
 /// The turn, until this is dropped or the process has ended.
@@ -40,12 +40,10 @@ impl Turn {
     /// # Errors
     ///
     /// Where no lock can be had at all.
-    pub fn wait(reporting: Reporting) -> Result<Turn, Error> {
+    pub fn wait(verbosity: Verbosity) -> Result<Turn, Error> {
         let (path, folder) = folder()?;
-        lock(&folder, || {
-            reporting.tell(None, &Notice::WaitsForTurn(&path))
-        })
-        .map_err(|reason| Error::Turn(path.clone().into_os_string(), reason))?;
+        lock(&folder, || Remark::WaitsForTurn(&path).tell(verbosity))
+            .map_err(|reason| Error::Turn(path.clone().into_os_string(), reason))?;
         Ok(Turn { _folder: folder })
     }
 }

@@ -17,18 +17,6 @@ pub struct Reporting {
     pub alarm: Option<Duration>,
 }
 
-impl Default for Reporting {
-    /// As nonoverlap does without an option.
-    fn default() -> Reporting {
-        Reporting {
-            dialect: Dialect::Nonoverlap,
-            verbosity: Verbosity::Normal,
-            conflict_status: 1,
-            alarm: None,
-        }
-    }
-}
-
 /// How much to say.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Verbosity {

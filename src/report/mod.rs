@@ -5,6 +5,7 @@ mod conflict;
 pub mod history;
 mod holders;
 pub mod installed;
+pub mod installing;
 pub mod log;
 mod log_tail;
 pub mod notice;

@@ -2,8 +2,6 @@
 
 use std::ffi::CStr;
 use std::fmt::{self, Display};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use libc::c_int;
@@ -43,10 +41,6 @@ pub enum Notice<'a> {
     Lost(LockTarget, u32),
     /// The job of this process could not be sent this signal.
     Unreached(LockTarget, u32, c_int, Errno),
-    /// Somebody else has the turn to change the crontab, by a lock on this directory.
-    WaitsForTurn(&'a Path),
-    /// This folder was not there, and was made.
-    MadeFolder(&'a Path),
     /// The command's process, which had this PID, has ended after this time, and how, where that is known.
     Ended(LockTarget, u32, Duration, Option<HowEnded<'a>>),
 }
@@ -92,14 +86,7 @@ impl Reporting {
                 let _ = sys::without_write_signals(|| Ok(stdio::print(lines.as_bytes())?));
             }
             (Verbosity::Verbose, Dialect::Nonoverlap, _)
-            | (
-                Verbosity::Normal,
-                _,
-                Notice::LetGo(..)
-                | Notice::Helper(..)
-                | Notice::WaitsForTurn(_)
-                | Notice::MadeFolder(_),
-            ) => {
+            | (Verbosity::Normal, _, Notice::LetGo(..) | Notice::Helper(..)) => {
                 stdio::say(self.dialect, notice);
             }
             _ => {}
@@ -139,11 +126,6 @@ fn lines_of_flock(notice: &Notice<'_>) -> String {
         }
         _ => String::new(),
     }
-}
-
-/// A path, made safe to show.
-fn path(path: &Path) -> Escaped<'_> {
-    Escaped(path.as_os_str().as_bytes())
 }
 
 impl Display for Notice<'_> {
@@ -196,12 +178,6 @@ impl Display for Notice<'_> {
                 "{target}: PID {pid} cannot be sent signal {signal}: {}",
                 Reason(*reason)
             ),
-            Notice::WaitsForTurn(folder) => write!(
-                out,
-                "waiting for another --install or --uninstall, which has {} locked",
-                path(folder)
-            ),
-            Notice::MadeFolder(folder) => write!(out, "made the folder {}", path(folder)),
             Notice::Ended(target, pid, lasted, how) => {
                 write!(out, "{target}: PID {pid} ended after {}", Elapsed(*lasted))?;
                 how.map_or(Ok(()), |how| write!(out, ", {how}"))
