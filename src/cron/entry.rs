@@ -94,9 +94,7 @@ pub fn quoted(word: &OsStr) -> Vec<u8> {
 /// A crontab in which the entry of this lock file is this line, or is no more. Nothing where there is
 /// neither an entry nor a line.
 pub fn edit(crontab: &[u8], lock: &Path, line: Option<&[u8]>) -> Option<Vec<u8>> {
-    let mut mark = MARK.to_vec();
-    mark.extend(lock.as_os_str().as_bytes());
-    mark.push(b'\n');
+    let mark = mark(lock);
     let mut entry = line.map(|line| [&mark, line, b"\n"].concat());
     let mut changed = entry.is_some();
 
@@ -118,6 +116,25 @@ pub fn edit(crontab: &[u8], lock: &Path, line: Option<&[u8]>) -> Option<Vec<u8>>
     }
     edited.extend(entry.unwrap_or_default());
     changed.then_some(edited)
+}
+
+/// The lines of the entries of this lock file in a crontab, without their newlines.
+pub fn lines_of<'a>(crontab: &'a [u8], lock: &Path) -> Vec<&'a [u8]> {
+    let (mark, word) = (mark(lock), quoted(lock.as_os_str()));
+    let mut lines = crontab.split_inclusive(|&byte| byte == b'\n').peekable();
+    let mut found = Vec::new();
+    while let Some(line) = lines.next() {
+        if line == mark {
+            found.extend(lines.next_if(|line| is_run_of(&word, line)));
+        }
+    }
+    let bare = |line: &'a [u8]| line.strip_suffix(b"\n").unwrap_or(line);
+    found.into_iter().map(bare).collect()
+}
+
+/// The marking comment of a lock file, with its newline.
+fn mark(lock: &Path) -> Vec<u8> {
+    [MARK, lock.as_os_str().as_bytes(), b"\n"].concat()
 }
 
 /// Whether a line is a run with this lock file, be its schedule, options or command changed by hand.

@@ -42,7 +42,13 @@ pub fn install(asked: &Install) -> Result<Outcome, Error> {
     let _turn = turn(asked.apply, verbosity)?;
     let before = crontab::read()?;
     let crontab = entry::edit(&before, &lock, Some(&line)).unwrap_or_default();
+    let replaced = entry::lines_of(&before, &lock).into_iter();
+    let remarks: Vec<_> = replaced
+        .filter(|old| *old != line)
+        .map(|old| Remark::Replaces(asked.run.target, old))
+        .collect();
     if asked.apply == Apply::Preview {
+        remarks.iter().for_each(|remark| remark.tell(verbosity));
         return Ok(shown(crontab));
     }
     let made = folders::make(&wanted_folders(asked, &lock, log.as_deref()))?;
@@ -52,9 +58,9 @@ pub fn install(asked: &Install) -> Result<Outcome, Error> {
             folders::remove(&made);
         }
     })?;
-    for folder in &made {
-        Remark::MadeFolder(folder).tell(verbosity);
-    }
+    let made = made.iter().map(|folder| Remark::MadeFolder(folder));
+    made.chain(remarks)
+        .for_each(|remark| remark.tell(verbosity));
     Ok(Outcome::Done)
 }
 

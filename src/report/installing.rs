@@ -7,7 +7,9 @@ use std::path::Path;
 use super::stdio;
 use crate::model::dialect::Dialect;
 use crate::model::reporting::Verbosity;
+use crate::model::target::LockTarget;
 use crate::text::escape::Escaped;
+use crate::text::password::without_passwords;
 
 /// Something that a person should know.
 pub enum Remark<'a> {
@@ -15,6 +17,8 @@ pub enum Remark<'a> {
     WaitsForTurn(&'a Path),
     /// This folder was not there, and was made.
     MadeFolder(&'a Path),
+    /// This line of the crontab, which has the same lock, makes room for another.
+    Replaces(LockTarget, &'a [u8]),
 }
 
 impl Remark<'_> {
@@ -34,6 +38,17 @@ impl Display for Remark<'_> {
                 "waiting for another --install or --uninstall, which has {} locked",
                 shown(folder)
             ),
+            Remark::Replaces(target, line) => {
+                let line = match target {
+                    LockTarget::Remote(_) => without_passwords(line),
+                    LockTarget::File(_) | LockTarget::Descriptor(_) => line.to_vec(),
+                };
+                let line = Escaped(&line);
+                write!(
+                    out,
+                    "replaces '{line}' in the crontab; two jobs need two lock files"
+                )
+            }
             Remark::MadeFolder(folder) => write!(out, "made the folder {}", shown(folder)),
         }
     }

@@ -93,12 +93,59 @@ fn to_install_again_replaces_the_entry_where_it_stands() {
             [b"# before\n", &entry[..], b"\n@daily true\n"].concat()
         };
         table.set(&text("1 2 3 4 5"));
+        let mut before = "1 2 3 4 5";
         for schedule in ["1 2 3 4 5", "@weekly", "*/7 * * * *", "*/7 * * * *"] {
+            let old = entry(&table, before, lock);
+            let old = String::from_utf8(old).unwrap();
+            let said = match schedule == before {
+                true => String::new(),
+                false => replaces(old.lines().last().unwrap()),
+            };
             let install = ["--install", schedule, lock, "true"];
-            table.nonoverlap(install).run().expect(0, "", "");
+            let shown = table.nonoverlap(["--dry-run"]).args(install).run();
+            assert_eq!((shown.code(), shown.stderr()), (Some(0), said.clone()));
+            table.nonoverlap(install).run().expect(0, "", &said);
             assert_eq!(seen(&table), text(schedule).escape_ascii().to_string());
+            before = schedule;
         }
     }
+}
+
+/// What is said of a line that is replaced.
+fn replaces(line: &str) -> String {
+    format!("nonoverlap: replaces '{line}' in the crontab; two jobs need two lock files\n")
+}
+
+#[test]
+fn what_is_replaced_is_said_escaped_and_without_a_password() {
+    let table = Table::stand_in();
+    let install = |options: &[&str], lock| {
+        let mut install = table.nonoverlap(["--install", "@daily"]);
+        install.args(options).args([lock, "true"]).run()
+    };
+    let old = "# nonoverlap --install: /tmp/l\n";
+    let twice = [
+        "#5 5 * * * cd / && exec nonoverlap -v /tmp/l 'a\t\x1b[1m'",
+        "@hourly cd / && nonoverlap /tmp/l two",
+    ];
+    let text = twice.map(|line| format!("{old}{line}\n")).concat();
+    table.set(text.as_bytes());
+    let said = [
+        r"#5 5 * * * cd / && exec nonoverlap -v /tmp/l 'a\t\x1b[1m'",
+        twice[1],
+    ];
+    install(&[], "/tmp/l").expect(0, "", &said.map(replaces).concat());
+    assert_eq!(table.text().unwrap(), entry(&table, "@daily", "/tmp/l"));
+
+    // With -q, which the run gets, too, nothing but errors is said.
+    install(&["-q"], "/tmp/l").expect(0, "", "");
+    // Another lock file is another entry.
+    install(&[], "/tmp/l2").expect(0, "", "");
+
+    let server = "test://me:secret@host/db#job";
+    install(&["-n"], server).expect(0, "", "");
+    let said = install(&[], server).stderr();
+    assert!(said.contains(" -n 'test://me:***@host/db#job' "), "{said}");
 }
 
 #[test]
@@ -438,7 +485,8 @@ fn the_folder_of_the_log_is_made() {
         ("/log", &[]),
         ("no/../yes/log", &["no", "no/../yes"]),
     ] {
-        let install = ["--install", "@daily", "--log", log, "l", "true"];
+        let lock = format!("lock of {}", log.replace('/', "|"));
+        let install = ["--install", "@daily", "--log", log, &lock, "true"];
         let ended = table.nonoverlap(install).run();
         ended.expect(0, "", &made_folders(&table, made));
     }

@@ -61,7 +61,8 @@ fn any_crontab_keeps_every_line_that_is_not_ours() {
         let shown = text.escape_ascii().to_string();
 
         let install = ["--install", "@weekly", LOCK, "true"];
-        table.nonoverlap(install).run().expect(0, "", "");
+        let installed = table.nonoverlap(install).run();
+        assert_eq!(installed.code(), Some(0), "{installed:?}");
         let entry = entry(&table, "@weekly", LOCK);
         let (above, below) = others.split_at(first.unwrap_or(others.len()));
         let expected = [above, &entry, below].concat();
