@@ -1,6 +1,7 @@
 //! `--install` and `--uninstall`: the crontab entry of a run; and `--status` of all of them. Runs nothing
 //! but crontab(1).
 
+mod cleaned;
 mod crontab;
 mod entry;
 mod folders;
@@ -11,8 +12,9 @@ mod turn;
 #[cfg(test)]
 pub use entry::{edit, quoted};
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use crate::model::command::CommandLine;
 use crate::model::error::{Error, usage};
 use crate::model::reporting::Verbosity;
 use crate::model::request::{Apply, Format, Install};
@@ -43,10 +45,14 @@ pub fn install(asked: &Install) -> Result<Outcome, Error> {
     let before = crontab::read()?;
     let crontab = entry::edit(&before, &lock, Some(&line)).unwrap_or_default();
     let replaced = entry::lines_of(&before, &lock).into_iter();
-    let remarks: Vec<_> = replaced
-        .filter(|old| *old != line)
-        .map(|old| Remark::Replaces(asked.run.target, old))
-        .collect();
+    let replaced = replaced.filter(|old| *old != line);
+    let replaced = replaced.map(|old| Remark::Replaces(asked.run.target, old));
+    let programs = programs(asked, &here)?;
+    let mut remarks: Vec<_> = replaced.collect();
+    remarks.extend(programs.iter().filter_map(|program| {
+        let folder = cleaned::around(program)?;
+        Some(Remark::InCleanedFolder(program, folder))
+    }));
     if asked.apply == Apply::Preview {
         remarks.iter().for_each(|remark| remark.tell(verbosity));
         return Ok(shown(crontab));
@@ -62,6 +68,16 @@ pub fn install(asked: &Install) -> Result<Outcome, Error> {
     made.chain(remarks)
         .for_each(|remark| remark.tell(verbosity));
     Ok(Outcome::Done)
+}
+
+/// The programs that the entry of a run names: this one and, but for a line for the shell, the command.
+fn programs(asked: &Install, here: &Here) -> Result<Vec<PathBuf>, Error> {
+    let command = match asked.run.command {
+        CommandLine::Words(name, _) => Some(name),
+        CommandLine::Line(_) => None,
+    };
+    let names = [asked.program].into_iter().chain(command);
+    names.map(|name| here.program(name)).collect()
 }
 
 /// The files of a run whose folders it takes for granted. Without that of the lock file every run would

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::stdio;
 use crate::model::dialect::Dialect;
@@ -17,6 +17,8 @@ pub enum Remark<'a> {
     WaitsForTurn(&'a Path),
     /// This folder was not there, and was made.
     MadeFolder(&'a Path),
+    /// The crontab names this program, and this folder around it is cleaned now and then.
+    InCleanedFolder(&'a Path, PathBuf),
     /// This line of the crontab, which has the same lock, makes room for another.
     Replaces(LockTarget, &'a [u8]),
 }
@@ -49,6 +51,13 @@ impl Display for Remark<'_> {
                     "replaces '{line}' in the crontab; two jobs need two lock files"
                 )
             }
+            Remark::InCleanedFolder(program, folder) => write!(
+                out,
+                "the crontab names {}, but {} is cleaned now and then: put the program elsewhere and \
+                 install again",
+                shown(program),
+                shown(folder)
+            ),
             Remark::MadeFolder(folder) => write!(out, "made the folder {}", shown(folder)),
         }
     }

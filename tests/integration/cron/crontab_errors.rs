@@ -314,7 +314,7 @@ fn closed_streams_and_an_ignored_sigchld_lose_nothing() {
             let changed = |arguments: &[&str]| {
                 let mut command = table.command(start[0]);
                 command.args(&start[1..]).args(arguments);
-                command.run().expect(0, "", "");
+                command.run().done("");
                 table.text().unwrap()
             };
             let installed = changed(&["--install", "@daily", "/l", "true"]);
@@ -448,7 +448,7 @@ fn a_file_that_somebody_left_for_crontab_is_in_nobodys_way() {
     let mut sh = table.command("sh");
     sh.args(["-c", &format!("{left}; exec \"$0\" \"$@\""), NONOVERLAP]);
     sh.args(["--install", "@daily", "/l", "true"]);
-    sh.env("TMPDIR", folder.path("")).run().expect(0, "", "");
+    sh.env("TMPDIR", folder.path("")).run().done("");
     assert_eq!(table.text().unwrap(), entry(&table, "@daily", "/l"));
     assert_eq!(fs::read_dir(folder.path("")).unwrap().count(), 2);
 }
@@ -476,10 +476,7 @@ fn nobody_else_can_read_what_crontab_is_given() {
     table.set(b"# secret\n");
     let scratch = Scene::new();
     let mut install = table.nonoverlap(["--install", "@daily", "/l", "true"]);
-    install
-        .env("TMPDIR", scratch.path(""))
-        .run()
-        .expect(0, "", "");
+    install.env("TMPDIR", scratch.path("")).run().done("");
     assert_eq!(
         fs::read_to_string(table.scene.path("seen")).unwrap(),
         "600 0\n"

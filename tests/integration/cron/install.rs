@@ -69,12 +69,12 @@ fn install_and_uninstall_leave_every_other_line_as_it_was() {
 
             let lock = "/tmp/no.such.l";
             let install = ["--install", "*/2 * * * *", lock, "true"];
-            table.nonoverlap(install).run().expect(0, "", "");
+            table.nonoverlap(install).run().done("");
             let installed = [&lines[..], &entry(&table, "*/2 * * * *", lock)].concat();
             assert_eq!(seen(&table), installed.escape_ascii().to_string());
 
             let uninstall = ["--uninstall", lock];
-            table.nonoverlap(uninstall).run().expect(0, "", "");
+            table.nonoverlap(uninstall).run().done("");
             assert_eq!(seen(&table), lines.escape_ascii().to_string());
         }
     }
@@ -103,8 +103,8 @@ fn to_install_again_replaces_the_entry_where_it_stands() {
             };
             let install = ["--install", schedule, lock, "true"];
             let shown = table.nonoverlap(["--dry-run"]).args(install).run();
-            assert_eq!((shown.code(), shown.stderr()), (Some(0), said.clone()));
-            table.nonoverlap(install).run().expect(0, "", &said);
+            assert_eq!((shown.code(), shown.remarks()), (Some(0), said.clone()));
+            table.nonoverlap(install).run().done(&said);
             assert_eq!(seen(&table), text(schedule).escape_ascii().to_string());
             before = schedule;
         }
@@ -134,16 +134,16 @@ fn what_is_replaced_is_said_escaped_and_without_a_password() {
         r"#5 5 * * * cd / && exec nonoverlap -v /tmp/l 'a\t\x1b[1m'",
         twice[1],
     ];
-    install(&[], "/tmp/l").expect(0, "", &said.map(replaces).concat());
+    install(&[], "/tmp/l").done(&said.map(replaces).concat());
     assert_eq!(table.text().unwrap(), entry(&table, "@daily", "/tmp/l"));
 
     // With -q, which the run gets, too, nothing but errors is said.
-    install(&["-q"], "/tmp/l").expect(0, "", "");
+    install(&["-q"], "/tmp/l").done("");
     // Another lock file is another entry.
-    install(&[], "/tmp/l2").expect(0, "", "");
+    install(&[], "/tmp/l2").done("");
 
     let server = "test://me:secret@host/db#job";
-    install(&["-n"], server).expect(0, "", "");
+    install(&["-n"], server).done("");
     let said = install(&[], server).stderr();
     assert!(said.contains(" -n 'test://me:***@host/db#job' "), "{said}");
 }
@@ -154,7 +154,7 @@ fn lock_files_whose_names_begin_alike_have_an_entry_each() {
         let locks = ["/tmp/l", "/tmp/l.2", "/tmp/l.22", "/tmp", "/tmp/../tmp/l"];
         let install = |lock| ["--install", "@daily", lock, "true"];
         for lock in locks {
-            table.nonoverlap(install(lock)).run().expect(0, "", "");
+            table.nonoverlap(install(lock)).run().done("");
         }
         for (index, lock) in locks.iter().enumerate() {
             let left: Vec<_> = locks[index..]
@@ -163,7 +163,7 @@ fn lock_files_whose_names_begin_alike_have_an_entry_each() {
                 .collect();
             assert_eq!(seen(&table), left.escape_ascii().to_string());
             let uninstall = ["--uninstall", lock];
-            table.nonoverlap(uninstall).run().expect(0, "", "");
+            table.nonoverlap(uninstall).run().done("");
         }
         assert_eq!(seen(&table), "");
     }
@@ -224,10 +224,10 @@ fn the_paths_are_absolute_and_links_in_them_are_not_resolved() {
 
     let mut short = table.command("short");
     short.args(["--install", "@daily", "-l", "../link/log", "../link/./l"]);
-    short.args(["linked", "-l", "./x"]).run().expect(0, "", "");
+    short.args(["linked", "-l", "./x"]).run().done("");
     let mut short = table.command("../bin/short");
     short.args(["--install=@daily", "--log=log", "job.lock"]);
-    short.args(["./job", "./job"]).run().expect(0, "", "");
+    short.args(["./job", "./job"]).run().done("");
     assert_eq!(
         String::from_utf8(table.text().unwrap()).unwrap(),
         format!(
@@ -458,12 +458,12 @@ fn a_dry_run_shows_the_crontab_and_changes_nothing() {
             install.args(dry).args(["/l", "true"]).run()
         };
         let shown = install(Some("--dry-run"));
-        assert_eq!((shown.code(), shown.stderr()), (Some(0), String::new()));
+        assert_eq!((shown.code(), shown.remarks()), (Some(0), String::new()));
         assert!(!table.work().join("new").exists());
         assert_eq!(file, crate::support::harness::Snapshot::of(&table.file()));
         assert!(shown.stdout.starts_with(before), "{shown:?}");
 
-        install(None).expect(0, "", &made_folders(&table, &["new"]));
+        install(None).done(&made_folders(&table, &["new"]));
         let text = table.text().unwrap();
         assert_eq!(text, shown.stdout, "{shown:?}");
 
@@ -488,7 +488,7 @@ fn the_folder_of_the_log_is_made() {
         let lock = format!("lock of {}", log.replace('/', "|"));
         let install = ["--install", "@daily", "--log", log, &lock, "true"];
         let ended = table.nonoverlap(install).run();
-        ended.expect(0, "", &made_folders(&table, made));
+        ended.done(&made_folders(&table, made));
     }
     let made = |folder: &str| table.work().join(folder).is_dir();
     assert!(made("one/two") && made("yes"));
@@ -512,11 +512,11 @@ fn the_folder_of_the_lock_file_is_made_for_the_user_alone() {
             install.args(options).args(["true"]).run()
         };
         let shown = install(&["--dry-run", "locks/of/l"]);
-        assert_eq!((shown.code(), shown.stderr()), (Some(0), String::new()));
+        assert_eq!((shown.code(), shown.remarks()), (Some(0), String::new()));
         assert!(!table.work().join("locks").exists());
 
         let said = made_folders(&table, &["locks", "locks/of"]);
-        install(&["locks/of/l"]).expect(0, "", &said);
+        install(&["locks/of/l"]).done(&said);
         for folder in ["locks", "locks/of"] {
             let mode = fs::metadata(table.work().join(folder)).unwrap().mode();
             assert_eq!(mode & 0o777, 0o700, "{folder}");
@@ -525,17 +525,94 @@ fn the_folder_of_the_lock_file_is_made_for_the_user_alone() {
             fs::read_dir(table.work().join("locks/of")).unwrap().count(),
             0
         );
-        install(&["locks/of/l"]).expect(0, "", "");
+        install(&["locks/of/l"]).done("");
 
         // With the log's, and with nothing said.
-        install(&["-q", "-l", "new/logs/log", "new/locks/l"]).expect(0, "", "");
+        install(&["-q", "-l", "new/logs/log", "new/locks/l"]).done("");
         let mode = |name| fs::metadata(table.work().join(name)).unwrap().mode() & 0o777;
         assert_eq!([mode("new"), mode("new/locks")], [0o700; 2]);
         assert!(table.work().join("new/logs").is_dir());
         // What is no file has no folder.
-        install(&["test://locks2/of/l"]).expect(0, "", "");
+        install(&["test://locks2/of/l"]).done("");
         assert!(!table.work().join("test:").exists());
     }
+}
+
+#[test]
+fn a_program_where_things_are_cleaned_is_warned_of() {
+    let table = Table::stand_in();
+    let scene = &table.scene;
+    for folder in ["target", "target/debug", "cache", "targets"] {
+        fs::create_dir(scene.path(folder)).unwrap();
+    }
+    scene.file(
+        "cache/CACHEDIR.TAG",
+        "Signature: 8a477f597d28d172789f06886806bc55\n",
+    );
+    for job in ["target/debug/job", "cache/job", "targets/job"] {
+        scene.script(job, "#!/bin/sh\n");
+    }
+    let in_tmp = tempfile::tempdir_in("/tmp").unwrap();
+    let link = in_tmp.path().join("link");
+    symlink(find("true"), &link).unwrap();
+    let mut cases = vec![
+        (scene.path("target/debug/job"), scene.path("target")),
+        (scene.path("cache/job"), scene.path("cache")),
+        (link, Path::new("/tmp").to_owned()),
+    ];
+    // A link from elsewhere.
+    let elsewhere = tempfile::tempdir_in("/dev/shm").ok();
+    if let Some(elsewhere) = &elsewhere {
+        let link = elsewhere.path().join("link");
+        symlink(scene.path("target/debug/job"), &link).unwrap();
+        cases.push((link, scene.path("target")));
+    }
+    for (job, folder) in cases {
+        let said = format!(
+            "nonoverlap: the crontab names {}, but {} is cleaned now and then: \
+             put the program elsewhere and install again\n",
+            job.display(),
+            folder.display()
+        );
+        let install = |options: &[&str]| {
+            let mut install = table.nonoverlap(["--install", "@daily"]);
+            let ended = install.args(options).arg("/tmp/l").arg(&job).run();
+            assert_eq!(ended.code(), Some(0), "{ended:?}");
+            ended.stderr()
+        };
+        for options in [&[][..], &["--dry-run"]] {
+            let stderr = install(options);
+            assert!(stderr.contains(&said), "{said}{stderr}");
+        }
+        assert_eq!(install(&["-q"]), "");
+    }
+    // Nothing is said of a program of the system's, nor of one that the shell will look for.
+    for words in [&["true"][..], &["-c", "/tmp/no-such"]] {
+        let mut install = table.nonoverlap(["--install", "@daily", "/tmp/l2"]);
+        let said = install.args(words).run().stderr();
+        let of_others = said.lines().filter(|line| !line.contains(NONOVERLAP));
+        assert_eq!(of_others.collect::<Vec<_>>(), [""; 0]);
+    }
+}
+
+#[test]
+fn this_program_in_a_build_folder_is_warned_of() {
+    let table = Table::stand_in();
+    fs::create_dir(table.scene.path("target")).unwrap();
+    let program = table.scene.path("target/nonoverlap");
+    symlink(NONOVERLAP, &program).unwrap();
+    let mut install = table.command(&program);
+    let ended = install
+        .args(["--install", "@daily", "/tmp/l", "true"])
+        .run();
+    assert_eq!(ended.code(), Some(0), "{ended:?}");
+    let said = format!(
+        "nonoverlap: the crontab names {}, but {} is cleaned now and then: \
+         put the program elsewhere and install again\n",
+        program.display(),
+        table.scene.path("target").display()
+    );
+    assert_eq!(ended.stderr(), said);
 }
 
 #[test]
@@ -548,7 +625,7 @@ fn crontabs_own_lines_in_front_are_neither_lost_nor_written_twice() {
     table
         .nonoverlap(["--install", "@daily", "/l", "true"])
         .run()
-        .expect(0, "", "");
+        .done("");
     let mine = [b"# mine\n", &entry(&table, "@daily", "/l")[..]].concat();
     assert_eq!(seen(&table), mine.escape_ascii().to_string());
 }
@@ -562,7 +639,7 @@ fn comments_in_front_are_not_taken_for_crontabs_own_lines() {
     let mine = b"# one\n# two\n# three\n@daily true\n";
     fs::write(table.file(), mine).unwrap();
     let install = ["--install", "@daily", "/l", "true"];
-    table.nonoverlap(install).run().expect(0, "", "");
+    table.nonoverlap(install).run().done("");
     let expected = [mine, &entry(&table, "@daily", "/l")[..]].concat();
     assert_eq!(seen(&table), expected.escape_ascii().to_string());
 }

@@ -187,7 +187,7 @@ fn a_command_that_some_cron_would_cut_off_is_refused() {
             let word = "x".repeat(length);
             table.nonoverlap(["--install", "@daily", "-q", "/l", "true", &word])
         };
-        of_length(1).run().expect(0, "", "");
+        of_length(1).run().done("");
         let text = table.text().unwrap();
         let command = text.split(|&byte| byte == b'\n').nth(1).unwrap();
         let room = 998 - (command.len() - "@daily ".len()) + 1;
@@ -197,6 +197,6 @@ fn a_command_that_some_cron_would_cut_off_is_refused() {
             "the command is 999 bytes long in the crontab; the most that every cron takes is 998";
         refused.expect(64, "", &format!("nonoverlap: {said}\n"));
         assert_eq!(table.text().unwrap(), text);
-        of_length(room).run().expect(0, "", "");
+        of_length(room).run().done("");
     }
 }

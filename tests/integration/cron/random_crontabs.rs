@@ -73,7 +73,7 @@ fn any_crontab_keeps_every_line_that_is_not_ours() {
         );
 
         let uninstall = ["--uninstall", LOCK];
-        table.nonoverlap(uninstall).run().expect(0, "", "");
+        table.nonoverlap(uninstall).run().done("");
         assert_eq!(
             table.text().unwrap().escape_ascii().to_string(),
             others.escape_ascii().to_string(),

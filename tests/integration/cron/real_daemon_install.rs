@@ -37,7 +37,7 @@ fn an_installed_entry_with_relative_paths_is_run_by_cron_until_it_is_uninstalled
     install.args(["job.lock", "./job"]).args(words);
     assert_eq!(install.run().code(), Some(0));
     let tick = ["--install", "* * * * *", "tick.lock", "./tick"];
-    table.nonoverlap(tick).run().expect(0, "", "");
+    table.nonoverlap(tick).run().done("");
     let both = String::from_utf8(table.text().unwrap()).unwrap();
 
     let mut cron = Cron::with(table);
@@ -55,7 +55,7 @@ fn an_installed_entry_with_relative_paths_is_run_by_cron_until_it_is_uninstalled
     assert!(work.join("job.lock").exists());
 
     let uninstall = ["--uninstall", "job.lock"];
-    cron.table.nonoverlap(uninstall).run().expect(0, "", "");
+    cron.table.nonoverlap(uninstall).run().done("");
     let left: Vec<_> = both.lines().skip(2).collect();
     let text = String::from_utf8(cron.table.text().unwrap()).unwrap();
     assert_eq!(text.lines().collect::<Vec<_>>(), left);

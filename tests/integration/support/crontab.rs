@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::harness::{NONOVERLAP, Run, Scene, is_root, left_out};
+use crate::support::harness::{Ended, NONOVERLAP, Run, Scene, is_root, left_out};
 
 /// What nonoverlap finds as crontab(1). It notes what it was called with.
 const STAND_IN: &str = r#"#!/bin/sh
@@ -161,6 +161,25 @@ impl Table {
             .env("HOME", self.scene.path(""))
             .env("PATH", path_with(&self.scene.path("bin")));
         command
+    }
+}
+
+impl Ended {
+    /// What was said on stderr, but for where the binary under test is: as a rule in a build folder,
+    /// which `--install` does not like.
+    pub fn remarks(&self) -> String {
+        let said = self.stderr();
+        let lines = said.split_inclusive('\n');
+        let other = lines.filter(|line| !line.starts_with("nonoverlap: the crontab names "));
+        other.collect()
+    }
+
+    /// Exit status 0, nothing on stdout, and these remarks.
+    #[track_caller]
+    pub fn done(&self, remarks: &str) {
+        let seen = (self.code(), self.stdout(), self.remarks());
+        let expected = (Some(0), String::new(), remarks.to_owned());
+        assert_eq!(seen, expected, "{self:?}");
     }
 }
 

@@ -333,7 +333,7 @@ fn cron_gets_the_lock_as_it_was_given() {
                 word,
                 "true",
             ];
-            table.nonoverlap(options).run().expect(0, "", "");
+            table.nonoverlap(options).run().done("");
             let work = table.work();
             let expected = format!(
                 "@daily cd {} && {NONOVERLAP} --hold-at-least 30s --on-lost kill {quoted} /",
