@@ -44,15 +44,10 @@ pub fn install(asked: &Install) -> Result<Outcome, Error> {
     let _turn = turn(asked.apply, verbosity)?;
     let before = crontab::read()?;
     let crontab = entry::edit(&before, &lock, Some(&line)).unwrap_or_default();
-    let replaced = entry::lines_of(&before, &lock).into_iter();
-    let replaced = replaced.filter(|old| *old != line);
-    let replaced = replaced.map(|old| Remark::Replaces(asked.run.target, old));
+    let mut replaced = entry::lines_of(&before, &lock);
+    replaced.retain(|old| *old != line);
     let programs = programs(asked, &here)?;
-    let mut remarks: Vec<_> = replaced.collect();
-    remarks.extend(programs.iter().filter_map(|program| {
-        let folder = cleaned::around(program)?;
-        Some(Remark::InCleanedFolder(program, folder))
-    }));
+    let remarks = remarks(asked.run.target, replaced, &programs);
     if asked.apply == Apply::Preview {
         remarks.iter().for_each(|remark| remark.tell(verbosity));
         return Ok(shown(crontab));
@@ -68,6 +63,22 @@ pub fn install(asked: &Install) -> Result<Outcome, Error> {
     made.chain(remarks)
         .for_each(|remark| remark.tell(verbosity));
     Ok(Outcome::Done)
+}
+
+/// What somebody might not have meant: that these lines go, and that these programs may be gone when
+/// cron needs them.
+fn remarks<'a>(
+    target: LockTarget,
+    replaced: Vec<&'a [u8]>,
+    programs: &'a [PathBuf],
+) -> Vec<Remark<'a>> {
+    let replaced = replaced.into_iter();
+    let replaced = replaced.map(|line| Remark::Replaces(target, line));
+    let cleaned = programs.iter().filter_map(|program| {
+        let folder = cleaned::around(program)?;
+        Some(Remark::InCleanedFolder(program, folder))
+    });
+    replaced.chain(cleaned).collect()
 }
 
 /// The programs that the entry of a run names: this one and, but for a line for the shell, the command.
