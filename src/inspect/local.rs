@@ -9,7 +9,7 @@ use rustix::fs::{self, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::path::Arg;
 
-use super::process::what_became_of;
+use super::process::{may_tell_when, what_became_of};
 use super::state::{Displaced, Holder, Holders, LockReport, LockState, RecordedProcess};
 use crate::lock::file::OPEN_FLAGS;
 use crate::lock::mark::{Claim, Name};
@@ -227,12 +227,14 @@ fn holders_of(locks: FileLocks, record: Option<&Record>) -> Holders {
     }
 }
 
-/// The record's time if its process is a holder, else the start of the oldest holder.
+/// The record's time if its process is a holder and may have written it then, else the start of the oldest
+/// holder.
 fn since(holders: &[Holder], record: Option<&Record>) -> Option<SystemTime> {
-    match record {
-        Some(record) if holders.iter().any(|holder| holder.is_named_by(record)) => {
-            Some(record.time)
-        }
-        _ => holders.iter().filter_map(|holder| holder.started).min(),
-    }
+    let writer = record.and_then(|record| {
+        let mut writers = holders.iter().filter(|holder| holder.is_named_by(record));
+        writers
+            .any(|writer| may_tell_when(record, writer.started))
+            .then_some(record.time)
+    });
+    writer.or_else(|| holders.iter().filter_map(|holder| holder.started).min())
 }

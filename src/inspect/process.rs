@@ -8,7 +8,7 @@ use crate::lock::record::Record;
 use crate::sys;
 
 /// A record tells the second in which it was written, on some file systems; and a process's start
-/// is known to a hundredth of one.
+/// is known to a hundredth of one. So what is compared with either may be off by so much.
 const CLOCK_GRAIN: Duration = Duration::from_secs(1);
 
 /// What became of the process that a record names, among these holders.
@@ -37,6 +37,13 @@ fn was_there(started: SystemTime, record: &Record) -> bool {
         .time
         .checked_add(CLOCK_GRAIN)
         .is_none_or(|latest| started <= latest)
+}
+
+/// Whether a process that started then, if that is known, can have written the record, and did so before
+/// now. Anybody can give a file another time, and a clock that is set makes every time before that another.
+pub fn may_tell_when(record: &Record, started: Option<SystemTime>) -> bool {
+    let was_there = |started| was_there(started, record);
+    record.time <= SystemTime::now() && started.is_none_or(was_there)
 }
 
 /// Whether the living process of a record that was found under a free lock is the one that wrote it,

@@ -7,6 +7,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::support::harness::{Holder, NONOVERLAP, Run, Scene, nonoverlap, record_of};
+#[cfg(target_os = "linux")]
+use crate::support::machine::Aged;
 
 fn slot_file(scene: &Scene, number: u32) -> std::path::PathBuf {
     match number {
@@ -169,9 +171,13 @@ fn a_conflict_names_the_holders_of_all_slots() {
 }
 
 #[test]
+#[cfg(target_os = "linux")] // What ages them is.
 fn an_alarm_speaks_only_if_every_holder_is_older() {
     let scene = Scene::new();
     let holders = [holder(&scene, "2"), holder(&scene, "2")];
+    let Some(aged) = Aged::processes(&scene, &holders.each_ref().map(Holder::pid)) else {
+        return;
+    };
     let hour = std::time::Duration::from_secs(3600);
     let age = |number| {
         let file = fs::File::options()
@@ -182,7 +188,7 @@ fn an_alarm_speaks_only_if_every_holder_is_older() {
             .unwrap();
     };
     let run = || {
-        nonoverlap(["-j2", "--alarm", "30m"])
+        aged.seen_by(["-j2", "--alarm", "30m"])
             .arg(scene.lock())
             .arg("true")
             .run()

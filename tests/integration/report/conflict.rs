@@ -13,7 +13,7 @@ use crate::support::harness::{
     Ended, Holder, NONOVERLAP, Run, Scene, Stopped, eventually, has_tool, holds_lock, is_root,
     left_out, nonoverlap, quoted,
 };
-use crate::support::machine::as_ordinary_user;
+use crate::support::machine::{Aged, as_ordinary_user};
 use crate::support::terminal::Terminal;
 
 /// A job that is one process with one command line from its first moment to its last: the shell
@@ -27,6 +27,9 @@ const SHOWN: &str = "sh -c echo held; read line parser.py";
 fn a_conflict_tells_the_holder_its_command_since_when_and_that_nothing_was_started() {
     let scene = Scene::new();
     let (lock, job) = (scene.lock(), job(&scene));
+    let Some(aged) = Aged::process(&scene, job.pid()) else {
+        return;
+    };
     for (age, shown) in [
         (0, "0s"),
         (59, "59s"),
@@ -49,7 +52,7 @@ fn a_conflict_tells_the_holder_its_command_since_when_and_that_nothing_was_start
         let mut said = String::new();
         for _ in 0..20 {
             set_back(&lock, age);
-            said = refused(nonoverlap(["-v"]).arg(&lock), 1);
+            said = refused(aged.seen_by(["-v"]).arg(&lock), 1);
             if said == expected {
                 break;
             }
@@ -238,6 +241,9 @@ fn a_conflict_over_a_descriptor_tells_the_same() {
 fn an_alarm_goes_off_in_every_form_of_its_duration_if_the_lock_was_held_for_longer() {
     let scene = Scene::new();
     let (lock, job) = (scene.lock(), job(&scene));
+    let Some(aged) = Aged::process(&scene, job.pid()) else {
+        return;
+    };
     for (form, seconds, shown) in [
         ("90", 90, "1m30s"),
         ("90s", 90, "1m30s"),
@@ -250,7 +256,7 @@ fn an_alarm_goes_off_in_every_form_of_its_duration_if_the_lock_was_held_for_long
         ("90.", 90, "1m30s"),
     ] {
         set_back(&lock, seconds + 1);
-        let said = refused(nonoverlap(["--alarm", form]).arg(&lock), 1);
+        let said = refused(aged.seen_by(["--alarm", form]).arg(&lock), 1);
         let before = format!(
             "nonoverlap: {} is held by PID {} (",
             lock.display(),
@@ -260,12 +266,12 @@ fn an_alarm_goes_off_in_every_form_of_its_duration_if_the_lock_was_held_for_long
         assert!(said.starts_with(&before), "{form}: {said}");
         assert!(said.ends_with(&behind), "{form}: {said}");
         set_back(&lock, seconds * 3 / 4);
-        let said = refused(nonoverlap(["--alarm", form]).arg(&lock), 1);
+        let said = refused(aged.seen_by(["--alarm", form]).arg(&lock), 1);
         assert_eq!(said, "", "{form}");
     }
     set_back(&lock, 94_694_400);
     for endless in ["18446744073709551615", "213503982334601d"] {
-        assert_eq!(refused(nonoverlap(["-a", endless]).arg(&lock), 1), "");
+        assert_eq!(refused(aged.seen_by(["-a", endless]).arg(&lock), 1), "");
     }
 }
 
@@ -310,6 +316,9 @@ fn what_is_no_duration_is_refused_before_a_file_is_touched() {
 fn an_alarm_goes_off_where_cron_listens_and_changes_no_exit_status() {
     let scene = Scene::new();
     let (lock, job) = (scene.lock(), job(&scene));
+    let Some(aged) = Aged::process(&scene, job.pid()) else {
+        return;
+    };
     let shown = format!(
         "nonoverlap: {} is held by PID {}",
         lock.display(),
@@ -326,7 +335,7 @@ fn an_alarm_goes_off_where_cron_listens_and_changes_no_exit_status() {
         (&["-a1d", "-a10m"], 1),
     ] {
         set_back(&lock, 3600);
-        let said = refused(nonoverlap(options).arg(&lock), status);
+        let said = refused(aged.seen_by(options).arg(&lock), status);
         assert!(said.starts_with(&shown), "{options:?}: {said}");
         assert!(said.contains(", longer than 10m00s; "), "{said}");
         assert_eq!(said.lines().count(), 1, "{options:?}: {said}");
@@ -338,15 +347,39 @@ fn an_alarm_goes_off_where_cron_listens_and_changes_no_exit_status() {
 }
 
 #[test]
-fn exactly_as_long_as_the_alarm_allows_is_not_longer() {
+fn a_time_before_the_holders_start_or_in_the_future_sounds_no_alarm_and_silences_none() {
     let scene = Scene::new();
-    let (lock, _job) = (scene.lock(), job(&scene));
-    // Begun in the time to come, as after a clock that was set back: it is held for no time at all.
-    let to_come = SystemTime::now() + Duration::from_secs(86400);
-    modified(&lock, to_come);
-    assert_eq!(refused(nonoverlap(["--alarm", "0"]).arg(&lock), 1), "");
-    let said = refused(nonoverlap(["-v", "--alarm", "0"]).arg(&lock), 1);
-    assert_eq!(held_for(&said), "0s");
+    let (lock, job) = (scene.lock(), job(&scene));
+    let now = SystemTime::now();
+    let long = Duration::from_secs(94_694_400);
+    // As by touch(1), or by a clock that was set meanwhile: by an hour, or at boot, by decades.
+    for time in [
+        now - Duration::from_secs(2 * 3600 + 1),
+        now - long,
+        SystemTime::UNIX_EPOCH,
+        now + Duration::from_secs(3600),
+        now + long,
+    ] {
+        modified(&lock, time);
+        assert_eq!(refused(nonoverlap(["-a2h"]).arg(&lock), 1), "", "{time:?}");
+        let said = refused(nonoverlap(["-a0"]).arg(&lock), 1);
+        assert!(said.ends_with(", longer than 0s; not started\n"), "{said}");
+        let told = held_for(&said);
+        assert!(told.ends_with('s') && !told.contains('m'), "{said}");
+    }
+    // As long as it runs, by far, and no longer.
+    let Some(aged) = Aged::process(&scene, job.pid()) else {
+        return;
+    };
+    for time in [now - Duration::from_secs(1_000_000_000), now + long] {
+        modified(&lock, time);
+        let said = refused(aged.seen_by(["-a2000d"]).arg(&lock), 1);
+        assert!(said.contains(" for 2314d"), "{said}");
+        assert!(
+            said.ends_with(", longer than 2000d00h; not started\n"),
+            "{said}"
+        );
+    }
 }
 
 #[test]

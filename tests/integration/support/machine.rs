@@ -1,5 +1,6 @@
 //! What a test asks of the machine, and puts back: users, mounts, disks and settings. Linux only.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,55 @@ use rustix::fs::{FlockOperation, flock};
 use crate::support::harness::{
     NONOVERLAP, Run, Scene, eventually, is_root, left_out, locks_on, nonoverlap,
 };
+
+/// For how long a process has run, to those who see it through [`Aged`].
+const AGE: u64 = 200_000_000;
+
+/// Processes that look as if they had run for years, to the runs that are started through this.
+pub struct Aged {
+    words: Vec<OsString>,
+}
+
+impl Aged {
+    /// The runs have a clock of their own, by which the machine started years earlier, and mounts of their
+    /// own, in which the `stat` of each process is as it is by ours.
+    pub fn processes(scene: &Scene, pids: &[u32]) -> Option<Aged> {
+        let what = "a process that has run for long";
+        if !is_root() {
+            left_out(what, "needs root to make one look so");
+            return None;
+        }
+        if !Path::new("/proc/self/ns/time").exists() {
+            left_out(what, "the kernel has no time namespaces (Linux 5.6)");
+            return None;
+        }
+        let line = r#"until [ "$1" = -- ]; do mount --bind "$1" "$2" || exit; shift 2; done; shift; exec "$@""#;
+        let age = AGE.to_string();
+        let words = ["unshare", "--mount", "--time", "--boottime", &age, "--fork"];
+        let words = words.into_iter().chain(["sh", "-c", line, "sh"]);
+        let mut words: Vec<_> = words.map(OsString::from).collect();
+        for pid in pids {
+            let place = format!("/proc/{pid}/stat");
+            let stat = scene.file(&format!("stat{pid}"), fs::read(&place).unwrap());
+            words.extend([stat.into(), place.into()]);
+        }
+        words.push("--".into());
+        Some(Aged { words })
+    }
+
+    /// The same of one.
+    pub fn process(scene: &Scene, pid: u32) -> Option<Aged> {
+        Aged::processes(scene, &[pid])
+    }
+
+    /// nonoverlap with these arguments.
+    pub fn seen_by<I: IntoIterator<Item: AsRef<OsStr>>>(&self, arguments: I) -> Command {
+        let mut command = Command::new(&self.words[0]);
+        command.args(&self.words[1..]).arg(NONOVERLAP);
+        command.args(arguments);
+        command
+    }
+}
 
 /// nonoverlap, run by a user who may do no more than the mode of a file says.
 pub fn as_ordinary_user(scene: &Scene) -> Command {
