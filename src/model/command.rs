@@ -4,7 +4,7 @@ use std::ffi::CStr;
 use std::fmt::{self, Display};
 
 use crate::sys::Words;
-use crate::text::escape::Escaped;
+use crate::text::escape::command_line;
 
 /// What this process becomes.
 #[derive(Clone, Copy)]
@@ -17,15 +17,13 @@ pub enum CommandLine {
 
 impl Display for CommandLine {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
+        let shown = match self {
             CommandLine::Words(name, words) => {
-                write!(out, "{}", Escaped(name.to_bytes()))?;
-                words
-                    .from(1)
-                    .iter()
-                    .try_for_each(|word| write!(out, " {}", Escaped(word.to_bytes())))
+                let words = words.from(1).iter().map(CStr::to_bytes);
+                command_line([name.to_bytes()].into_iter().chain(words))
             }
-            CommandLine::Line(line) => write!(out, "{}", Escaped(line.to_bytes())),
-        }
+            CommandLine::Line(line) => command_line([line.to_bytes()]),
+        };
+        out.write_str(&shown)
     }
 }

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use crate::inspect::state::{Holder, Holders};
 use crate::model::error::Reason;
 use crate::sys::{self, WhyUnknown};
-use crate::text::escape::Escaped;
+use crate::text::escape::command_line;
 use crate::text::time::{Elapsed, since};
 
 /// `held by PID 21488 for 12m03s: python3 parser.py`
@@ -21,7 +21,7 @@ impl Display for Sentence<'_> {
             [one] => {
                 write!(out, "held by {}{}", ProcessName(one), For(all.since))?;
                 if !one.command.is_empty() {
-                    write!(out, ": {}", Escaped(&one.command))?;
+                    write!(out, ": {}", command_line([&one.command[..]]))?;
                 }
                 also(out, &all.takers)
             }
@@ -77,7 +77,7 @@ impl Display for List<'_> {
             let comma = if index == 0 { "" } else { ", " };
             write!(out, "{comma}{}", ProcessName(holder))?;
             if !holder.command.is_empty() {
-                write!(out, " ({})", Escaped(&holder.command))?;
+                write!(out, " ({})", command_line([&holder.command[..]]))?;
             }
         }
         Ok(())

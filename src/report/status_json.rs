@@ -11,6 +11,7 @@ use super::installed::InstalledRun;
 use crate::inspect::state::{Holder, LockReport, LockState, RecordedProcess};
 use crate::model::error::Reason;
 use crate::model::target::LockTarget;
+use crate::text::escape::cut_command_line;
 use crate::text::json::{Json, JsonOption, JsonTime};
 use crate::text::password::without_passwords;
 use crate::text::time;
@@ -138,7 +139,7 @@ fn list(out: &mut String, holders: &[Holder]) -> fmt::Result {
             out,
             "{comma}{{\"pid\":{},\"command\":{}",
             holder.pid,
-            Json(&holder.command)
+            Json(&cut_command_line(&holder.command))
         )?;
         write!(
             out,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{bytes, many_times};
 use crate::cli::values::{self as number, duration};
 use crate::model::dialect::Dialect;
-use crate::text::escape::Escaped;
+use crate::text::escape::{Escaped, command_line};
 use crate::text::json::Json;
 use crate::text::password::without_passwords;
 use crate::text::time::Elapsed;
@@ -27,6 +27,33 @@ fn no_byte_from_elsewhere_steers_a_terminal() {
         assert!(
             !unescaped.contains('"') && !unescaped.ends_with('\\'),
             "{text:?}"
+        );
+    });
+}
+
+#[test]
+fn a_command_line_is_shown_whole_or_up_to_where_a_thousand_bytes_have_room() {
+    many_times(|dice| {
+        let words: Vec<_> = (0..dice.below(3) + 1)
+            .map(|_| {
+                bytes(
+                    dice,
+                    b"\x1b\n\xe2\x80\xae\xc2\x9b\"\\x\xf0\x9f\x94\x92",
+                    700,
+                )
+            })
+            .collect();
+        let whole = Escaped(&words.join(&b' ')).to_string();
+        let shown = command_line(words.iter().map(Vec::as_slice));
+        assert!(shown.len() <= 1000, "{shown}");
+        if whole.len() <= 1000 {
+            return assert_eq!(shown, whole);
+        }
+        let start = shown.strip_suffix("...").unwrap();
+        // No escape of ours is longer than `\u{202e}`.
+        assert!(
+            whole.starts_with(start) && start.len() > 1000 - 3 - 8,
+            "{shown}"
         );
     });
 }

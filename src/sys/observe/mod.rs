@@ -209,7 +209,8 @@ pub fn identity(pid: u32) -> Identity {
 }
 
 /// The command line of a process, its words with blanks between them. On Linux its name in brackets
-/// if it has none. Nothing where there is no such process, or its command line may not be read.
+/// if it has none; where it has more than a thousand bytes, perhaps only so many and one. Nothing where
+/// there is no such process, or its command line may not be read.
 pub fn command_line(pid: u32) -> Option<Vec<u8>> {
     processes::command_line(pid)
 }

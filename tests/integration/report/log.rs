@@ -124,11 +124,13 @@ fn a_line_is_one_write_so_that_lines_of_several_runs_do_not_mix() {
     if !has_tool("strace", "how a line is written") {
         return;
     }
+    // As long as lines get: a path may be four times as long, and a command line is cut.
+    let lock = "./".repeat(2000) + "lock";
     let name = "x".repeat(100_000);
     let writes = || {
         let mut strace = Command::new("strace");
         strace.args(["-e", "trace=write,writev", "-o", "trace"]);
-        strace.args([NONOVERLAP, "--log", "log", "lock", "true", &name]);
+        strace.args([NONOVERLAP, "--log", "log", &lock, "true", &name]);
         let code = strace.current_dir(scene.path("")).run().code();
         let trace = fs::read_to_string(scene.path("trace")).unwrap();
         let writes = trace.lines().filter(|line| line.starts_with("write"));
@@ -137,6 +139,63 @@ fn a_line_is_one_write_so_that_lines_of_several_runs_do_not_mix() {
     assert_eq!(writes(), (Some(0), 1));
     let _job = Holder::start(nonoverlap([scene.lock()]).args(HOLD).arg(&name));
     assert_eq!(writes(), (Some(1), 1));
+}
+
+#[test]
+fn of_a_command_line_a_thousand_bytes_are_shown_and_no_letter_or_escape_in_part() {
+    let scene = Scene::new();
+    let job = "echo held; read line";
+    // In the end the two last bytes but three are of a letter or an escape, or before it.
+    for filling in ["x", "\u{e9}", "\u{1f512}", "\n", "\x1b", "\u{202e}"] {
+        let long: Vec<_> = (0..12).map(|_| filling.repeat(10_000)).collect();
+        for before in ["", "y", "yy", "yyy"] {
+            let command = || ["sh", "-c", job, before].map(str::to_owned).into_iter();
+            let log = scene.path("log");
+            let mut run = logged(&scene);
+            run.args(command()).args(&long).stdin(Stdio::null()).run();
+            let mut holder = nonoverlap([scene.lock()]);
+            let holder = Holder::start(holder.args(command()).args(&long));
+            let mut refused = nonoverlap(["-v"]);
+            let refused = refused.arg(scene.lock()).arg("true").run();
+            let told = nonoverlap(["--status"]).arg(scene.lock()).run();
+            let json = nonoverlap(["--status", "--json"]).arg(scene.lock()).run();
+            drop(holder);
+            let lines = lines_of(&log);
+            fs::remove_file(&log).unwrap();
+
+            let (_, started) = lines[0].split_once("; starting ").unwrap();
+            assert_is_cut(started, filling);
+            if !cfg!(target_os = "linux") {
+                continue; // Nobody's command line is known.
+            }
+            let (refused, told) = (refused.stderr(), told.stdout());
+            let (_, rest) = refused.split_once(" (").expect(&refused);
+            assert_eq!(rest.split_once(") for ").expect(&refused).0, started);
+            let (_, rest) = told.split_once(" for ").expect(&told);
+            assert_eq!(rest.split_once(": ").expect(&told).1.trim_end(), started);
+            let json = json.stdout();
+            let (_, rest) = json.split_once(r#""command":""#).expect(&json);
+            let (shown, _) = rest.split_once('"').expect(&json);
+            assert!(shown.ends_with("...") && json.len() < 8000, "{json}");
+            assert!(!shown.contains('\u{fffd}'), "a letter was cut: {json}");
+        }
+    }
+}
+
+/// What is left is the shell's words and as many of these as there is room for.
+#[track_caller]
+fn assert_is_cut(shown: &str, filling: &str) {
+    let filling = match filling {
+        "\n" => r"\n",
+        "\x1b" => r"\x1b",
+        "\u{202e}" => r"\u{202e}",
+        letter => letter,
+    };
+    let left = shown.strip_suffix("...").expect(shown);
+    let words = left.trim_end_matches(filling);
+    let room = 1000 - shown.len();
+    assert!(room < filling.len(), "{room} bytes more had room: {shown}");
+    assert!(words.ends_with(' '), "{shown}");
 }
 
 #[test]

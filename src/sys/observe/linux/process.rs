@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use rustix::fs::readlink;
 
-use super::read::read;
+use super::read::{read, read_start};
 use crate::sys::guardian::GUARDIAN;
 use crate::sys::observe::{Identity, Process};
 
@@ -13,6 +13,9 @@ use crate::sys::observe::{Identity, Process};
 const PF_EXITING: u64 = 0x4;
 /// In the flags of a thread of the kernel's own (the kernel's sched.h).
 const PF_KTHREAD: u64 = 0x0020_0000;
+
+/// More of a command line than this is shown nowhere, and it may have megabytes (`text/escape.rs`).
+const MOST_SHOWN: usize = 1001;
 
 /// Looks a process up in its `stat`.
 pub fn process(pid: u32) -> Option<Process> {
@@ -68,9 +71,9 @@ pub fn identity(pid: u32) -> Identity {
     }
 }
 
-/// Looks up a command line in `cmdline`, or a name in `comm`.
+/// Looks up the start of a command line in `cmdline`, or a name in `comm`.
 pub fn command_line(pid: u32) -> Option<Vec<u8>> {
-    let mut line = read(Path::new(&format!("/proc/{pid}/cmdline"))).ok()?;
+    let mut line = read_start(Path::new(&format!("/proc/{pid}/cmdline")), MOST_SHOWN).ok()?;
     while line.last() == Some(&0) {
         line.pop();
     }

@@ -16,16 +16,26 @@ const ROOM: usize = 4096;
 ///
 /// As open(2) and read(2).
 pub fn read(path: &Path) -> Result<Vec<u8>, Errno> {
+    read_start(path, usize::MAX)
+}
+
+/// Reads the start of one, until it has as many bytes as that or somewhat more.
+///
+/// # Errors
+///
+/// As open(2) and read(2).
+pub fn read_start(path: &Path, wanted: usize) -> Result<Vec<u8>, Errno> {
     let file = open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     let mut room = [0; ROOM];
     let mut content = Vec::new();
-    loop {
+    while content.len() < wanted {
         let length = retry_on_intr(|| rustix::io::read(&file, &mut room))?;
         if length == 0 {
-            return Ok(content);
+            break;
         }
         content.extend_from_slice(room.get(..length).unwrap_or_default());
     }
+    Ok(content)
 }
 
 /// The names in a folder of `/proc`. (std's own reader panics where close(2) fails.)
