@@ -86,7 +86,11 @@ impl Reporting {
                 let _ = sys::without_write_signals(|| Ok(stdio::print(lines.as_bytes())?));
             }
             (Verbosity::Verbose, Dialect::Nonoverlap, _)
-            | (Verbosity::Normal, _, Notice::LetGo(..) | Notice::Helper(..)) => {
+            | (Verbosity::Normal, _, Notice::Helper(..)) => {
+                stdio::say(self.dialect, notice);
+            }
+            // Two containers that share a folder have a process of the same number each.
+            (Verbosity::Normal, _, Notice::LetGo(..)) if sys::knows_every_pid() => {
                 stdio::say(self.dialect, notice);
             }
             _ => {}

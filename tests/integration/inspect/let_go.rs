@@ -9,10 +9,11 @@ use std::time::{Duration, SystemTime};
 
 use crate::report::log::{lines_of, undated};
 use crate::support::harness::{
-    Holder, NONOVERLAP, Run, Scene, Waiter, eventually, has_tool, is_root, kill, left_out,
-    nonoverlap, quoted, record_of,
+    HOLD, Holder, NONOVERLAP, Run, Scene, Waiter, eventually, has_tool, is_root, kill, left_out,
+    nonoverlap, quoted, record_of, settled,
 };
 use crate::support::machine::as_ordinary_user;
+use crate::support::status_answer::{child_of, inner_pid, realm_of_processes};
 
 #[test]
 fn a_recorded_process_that_lives_is_warned_of_also_if_it_is_another_users_or_stopped() {
@@ -144,6 +145,35 @@ fn the_warning_is_not_for_q_and_for_the_log_in_any_case() {
         assert!(undated(&lines[1]).contains("; starting "), "{lines:?}");
         fs::remove_file(scene.path("log")).unwrap();
     }
+}
+
+#[test]
+fn in_a_pid_namespace_the_number_may_be_anothers_and_only_v_and_the_log_are_told() {
+    let Some((scene, realm)) = realm_of_processes() else {
+        return;
+    };
+    let lock = scene.lock();
+    let other = Holder::start(realm.command([HOLD[0]]).args(&HOLD[1..]));
+    // As of another container that has the folder, too.
+    let pid = inner_pid(settled(child_of(other.pid())));
+    recorded(&lock, pid, 0);
+    is_silent(realm.command([NONOVERLAP]).arg(&lock));
+    recorded(&lock, pid, 0);
+    let mut command = realm.command([NONOVERLAP, "--log"]);
+    is_quiet_with_log(command.arg(scene.path("log")).arg(&lock));
+    let lines = lines_of(&scene.path("log"));
+    is_warning(undated(&lines[0]), &lock, pid);
+    recorded(&lock, pid, 0);
+    let mut command = realm.command([NONOVERLAP, "-v"]);
+    let ended = command.arg(&lock).args(["echo", "ran"]).run();
+    let said = ended.stderr();
+    let line = said.lines().next().expect(&said);
+    is_warning(line.strip_prefix("nonoverlap: ").expect(&said), &lock, pid);
+}
+
+#[track_caller]
+fn is_quiet_with_log(command: &mut Command) {
+    command.args(["echo", "ran"]).run().expect(0, "", "");
 }
 
 #[test]
