@@ -216,7 +216,8 @@ fn holders_of(locks: FileLocks, record: Option<&Record>) -> Holders {
     // out, unless the record names us: then the holder has become us by exec.
     let has_become_us = record.is_some_and(|record| record.pid == process::id());
     if holders.len() > 1 && !has_become_us {
-        holders.retain(|&pid| pid != process::id());
+        let ours = sys::own_pid();
+        holders.retain(|&pid| pid != ours);
     }
     let holders: Vec<_> = holders.into_iter().map(Holder::of).collect();
     Holders {

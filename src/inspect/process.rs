@@ -16,7 +16,9 @@ pub fn what_became_of(record: &Record, holders: &[Holder]) -> RecordedProcess {
     if holders.iter().any(|holder| holder.is_named_by(record)) {
         return RecordedProcess::Holds;
     }
-    match sys::process(record.pid) {
+    // A record has the number of its writer's PID namespace, which may be none of those that we see.
+    let numbers_are_ours = sys::own_pid() == process::id();
+    match sys::process(record.pid).filter(|_| numbers_are_ours) {
         // It is hidden from us.
         None if record.is_alive() => RecordedProcess::Alive,
         None if sys::knows_every_pid() => RecordedProcess::Gone,

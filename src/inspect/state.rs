@@ -34,7 +34,7 @@ pub struct Holders {
 
 /// A process that has a lock.
 pub struct Holder {
-    /// Its PID, in our PID namespace.
+    /// Its PID, in the PID namespace whose processes we see.
     pub pid: u32,
     /// Its PID in its own PID namespace, if that is another.
     pub inner_pid: Option<u32>,

@@ -14,7 +14,7 @@
 //! | mark/ | memfd, none | `HAVE_MARKS`, `announce` |
 //! | guardian/ | linux, kqueue | `start`, `has_ended`, `Ward` with `pid`, `wait`, `signal`, `end`; on Linux also `GUARDIAN` |
 //! | observe/, locks | linux/snapshot, f_getlk | `INSPECT_FLAGS`, `Snapshot` with `take`, `of`, `marks`, `locked`, `deleted` |
-//! | observe/, processes | linux/process, macos, freebsd, none | `process`, `identity`, `command_line`, `knows_every_pid`; but for Linux, `has_open` |
+//! | observe/, processes | linux/process, macos, freebsd, none | `process`, `identity`, `command_line`, `own_pid`, `knows_every_pid`; but for Linux, `has_open` |
 #![allow(unsafe_code)]
 
 mod bump_allocator;
@@ -57,7 +57,7 @@ pub use mark::{HAVE_MARKS, announce};
 pub use number::strtod;
 pub use observe::{
     FileLocks, Found, INSPECT_FLAGS, MarkedRange, Snapshot, State, WhyUnknown, command_line,
-    identity, knows_every_pid, process,
+    identity, knows_every_pid, own_pid, process,
 };
 pub use ofd_lock::{HAVE_RANGES, RangeLock, try_range, wait_range};
 pub use ourselves::{file_size_limit, own_pid, own_user};

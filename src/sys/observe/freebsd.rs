@@ -68,6 +68,11 @@ pub fn command_line(pid: u32) -> Option<Vec<u8>> {
     Some(words.join(&b' '))
 }
 
+/// It is what getpid(2) says.
+pub fn own_pid() -> u32 {
+    std::process::id()
+}
+
 /// In a jail, a PID may be that of a process outside of it.
 pub fn knows_every_pid() -> bool {
     let mut jailed = [0; size_of::<c_int>()];

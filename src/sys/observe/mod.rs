@@ -5,7 +5,7 @@
 //!
 //! - `locks` offers `INSPECT_FLAGS`, and `Snapshot` with `take`, `of`, `marks`, `is_complete`, `locked` and
 //!   `deleted`: Linux's /proc, or F_GETLK elsewhere.
-//! - `processes` offers `process`, `identity`, `command_line` and `knows_every_pid`, and, where
+//! - `processes` offers `process`, `identity`, `command_line`, `own_pid` and `knows_every_pid`, and, where
 //!   locks are asked for by F_GETLK, `has_open(pid, file) -> bool`: whether a process certainly has
 //!   this file open, which is false where that is unknown.
 
@@ -213,6 +213,12 @@ pub fn identity(pid: u32) -> Identity {
 /// there is no such process, or its command line may not be read.
 pub fn command_line(pid: u32) -> Option<Vec<u8>> {
     processes::command_line(pid)
+}
+
+/// Our PID as all that is told here has it. It is not what getpid(2) says in a PID namespace of Linux that
+/// has the `/proc` of another: the numbers are that one's.
+pub fn own_pid() -> u32 {
+    processes::own_pid()
 }
 
 /// Whether a PID that is not there belongs to no process at all. It may do so in a PID namespace of

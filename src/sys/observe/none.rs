@@ -24,6 +24,11 @@ pub fn command_line(_: u32) -> Option<Vec<u8>> {
     None
 }
 
+/// It is what getpid(2) says.
+pub fn own_pid() -> u32 {
+    std::process::id()
+}
+
 /// There is one list of them.
 pub fn knows_every_pid() -> bool {
     true

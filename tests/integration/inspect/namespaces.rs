@@ -5,10 +5,11 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::process::Command;
 
 use crate::support::harness::{
     HOLD, Holder, NONOVERLAP, Run, Scene, eventually, has_tool, is_root, left_out, locks_on,
-    nonoverlap, settled,
+    nonoverlap, record_of, settled,
 };
 use crate::support::status_answer::{
     AS_NOBODY, Answer, Asker, CANNOT_TELL, FREE, HELD, Realm, binary_for_all, child_of, inner_pid,
@@ -87,6 +88,53 @@ fn inside_a_pid_namespace_processes_that_cannot_be_looked_into_make_it_4() {
             &[("holders", "[]")],
         );
     }
+}
+
+#[test]
+fn without_a_proc_of_its_own_who_asks_in_a_pid_namespace_is_no_holder() {
+    if !is_root() {
+        return left_out("a PID namespace", "needs root to make one");
+    }
+    let scene = Scene::new();
+    let line = r#""$0" --status "$1"; "$0" --status --json "$1"; :"#;
+    let mut command = Command::new("unshare");
+    command
+        .args(["--pid", "--fork", NONOVERLAP])
+        .arg(scene.lock());
+    let ended = command
+        .args(["sh", "-c", line, NONOVERLAP])
+        .arg(scene.lock())
+        .run();
+    let said = ended.stdout();
+    let (text, json) = said.split_once('\n').unwrap();
+    assert_eq!(
+        text.matches("PID ").count() + text.matches("processes").count(),
+        3,
+        "{ended:?}"
+    );
+    assert!(
+        text.contains(", which is PID 1 in a PID namespace of its own, for "),
+        "{ended:?}"
+    );
+    assert_eq!(
+        json.matches(r#""pid":"#).count(),
+        2,
+        "the holder and the record: {ended:?}"
+    );
+    assert!(json.contains(r#""process":"holds""#), "{ended:?}");
+
+    // Nor is another process the recorded one because it has that number in the `/proc` that is there.
+    let other = Holder::start(Command::new(HOLD[0]).args(&HOLD[1..]));
+    let path = scene.file("old", record_of(other.pid()));
+    let mut command = Command::new("unshare");
+    let asked = command
+        .args(["--pid", "--fork", NONOVERLAP, "--status", "--json"])
+        .arg(&path)
+        .run();
+    assert!(
+        asked.stdout().contains(r#""process":"unseen""#),
+        "{asked:?}"
+    );
 }
 
 #[test]

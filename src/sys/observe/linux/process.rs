@@ -87,6 +87,13 @@ pub fn command_line(pid: u32) -> Option<Vec<u8>> {
     Some(line)
 }
 
+/// Our PID in the namespace whose `/proc` this is; what getpid(2) says where we are in none.
+pub fn own_pid() -> u32 {
+    let name = readlink("/proc/self", Vec::new()).ok();
+    let number = name.and_then(|name| name.to_str().ok()?.parse().ok());
+    number.unwrap_or_else(std::process::id)
+}
+
 /// Only the initial PID namespace has a number for every process; the namespace's own number is
 /// fixed (PROC_PID_INIT_INO in the kernel's proc_ns.h).
 pub fn knows_every_pid() -> bool {
