@@ -1,7 +1,9 @@
 //! Who holds a lock, and since when: what the kernel confirms, not what the file claims. Never takes a
 //! lock.
 
+mod elsewhere;
 mod local;
+mod open_file;
 mod process;
 mod remote;
 pub mod state;

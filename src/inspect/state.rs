@@ -30,6 +30,21 @@ pub struct Holders {
     pub since: Option<SystemTime>,
     /// How many wait for it, if that is known.
     pub waiters: Option<usize>,
+    /// Nothing is seen of who has it but the mark of a run of ours.
+    pub by_mark: bool,
+}
+
+impl Holders {
+    /// A run of ours, of which nothing is seen but its mark.
+    pub fn by_mark() -> Holders {
+        Holders {
+            by_mark: true,
+            confirmed: Vec::new(),
+            takers: Vec::new(),
+            since: None,
+            waiters: None,
+        }
+    }
 }
 
 /// A process that has a lock.
@@ -61,6 +76,11 @@ impl Holder {
             is_stopped: process.as_ref().is_some_and(|process| process.is_stopped),
             started: process.and_then(|process| process.started),
         }
+    }
+
+    /// Whether it has ended by now.
+    pub fn has_ended(&self) -> bool {
+        sys::process(self.pid).is_none_or(|process| process.has_ended)
     }
 
     /// Whether a record names it, by the PID that it has where it lives.
@@ -103,6 +123,8 @@ pub struct LockReport {
     pub state: Result<LockState, Errno>,
     /// There is a file, if that is known.
     pub exists: Option<bool>,
+    /// A run of ours is marked as the holder of this name, if that can be seen.
+    pub marked: Option<bool>,
     /// What became of the locked file, where the path no longer leads to it.
     pub displaced: Option<Displaced>,
     /// What the file says, and what became of the process that it names.
@@ -123,6 +145,7 @@ impl LockReport {
         LockReport {
             state,
             exists: Some(true),
+            marked: None,
             displaced: None,
             record: None,
         }

@@ -46,6 +46,7 @@ impl Display for By<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let all = self.0;
         match (&all.confirmed[..], &all.takers[..]) {
+            ([], []) if all.by_mark => out.write_str("by a nonoverlap that cannot be seen"),
             ([], []) => out.write_str("by a process that cannot be seen"),
             ([], takers) => write!(
                 out,
@@ -116,6 +117,16 @@ impl Display for For {
     }
 }
 
+/// What is known although it cannot be told whether anybody holds a lock: that no run of ours does, if its
+/// mark would be seen here. It would not if it were on another machine.
+pub fn but_no_nonoverlap(why: WhyUnknown, marked: Option<bool>) -> &'static str {
+    match (marked, why) {
+        (_, WhyUnknown::LocksElsewhere | WhyUnknown::Failed(_) | WhyUnknown::ChangesTooFast) => "",
+        (Some(false), _) => "; no nonoverlap holds it",
+        _ => "",
+    }
+}
+
 /// Why it cannot be told who holds it, or whether anybody does.
 pub fn why_unknown(why: WhyUnknown) -> Cow<'static, str> {
     Cow::Borrowed(match why {
@@ -128,6 +139,7 @@ pub fn why_unknown(why: WhyUnknown) -> Cow<'static, str> {
             "a file of another subvolume has the same number, and one is locked"
         }
         WhyUnknown::LocksElsewhere => "the file system may have locks that only it knows of",
+        WhyUnknown::ChangesTooFast => "it changes hands too fast",
         WhyUnknown::NotTold => "the system does not tell of its locks",
     })
 }

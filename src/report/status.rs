@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::fmt::{self, Display, Write};
 use std::os::unix::ffi::OsStrExt;
 
-use super::holders::{Sentence, why_unknown};
+use super::holders::{Sentence, but_no_nonoverlap, why_unknown};
 use super::installed::InstalledRun;
 use super::log_tail;
 use super::outcome::Answer;
@@ -154,7 +154,8 @@ impl Display for Line {
                 }
             },
             Ok(LockState::Unknown(why)) => {
-                write!(out, "cannot tell: {}", why_unknown(*why))
+                let but = but_no_nonoverlap(*why, self.1.marked);
+                write!(out, "cannot tell: {}{but}", why_unknown(*why))
             }
             Ok(LockState::Remote(None, why)) => write!(out, "cannot tell: {}", Escaped(why)),
             Ok(LockState::Remote(Some(_), said)) => write!(out, "{}", Escaped(said)),

@@ -61,7 +61,11 @@ fn state(out: &mut String, target: LockTarget, report: &LockReport) -> fmt::Resu
         Json(&path(target))
     )?;
     let (exists, deleted) = (JsonOption(report.exists), report.displaced.is_some());
-    write!(out, ",\"exists\":{exists},\"deleted\":{deleted}")
+    let marked = JsonOption(report.marked);
+    write!(
+        out,
+        ",\"exists\":{exists},\"deleted\":{deleted},\"marked\":{marked}"
+    )
 }
 
 /// Who has it, since when, and how many wait. The fields are there also where nobody has it.

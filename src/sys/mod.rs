@@ -13,7 +13,7 @@
 //! | file_state/ | statx, other | `of_descriptor`, `of_path`, `of_link`, `is_kernels` |
 //! | mark/ | memfd, none | `HAVE_MARKS`, `announce` |
 //! | guardian/ | linux, kqueue | `start`, `has_ended`, `Ward` with `pid`, `wait`, `signal`, `end`; on Linux also `GUARDIAN` |
-//! | observe/, locks | linux/snapshot, f_getlk | `INSPECT_FLAGS`, `Snapshot` with `take`, `of`, `marks`, `locked`, `deleted` |
+//! | observe/, locks | linux/snapshot, f_getlk | `INSPECT_FLAGS`, `Snapshot` with `take`, `of`, `marks`, `shows_marks`, `is_complete`, `locked`, `deleted` |
 //! | observe/, processes | linux/process, macos, freebsd, none | `process`, `identity`, `command_line`, `own_pid`, `knows_every_pid`; but for Linux, `has_open` |
 #![allow(unsafe_code)]
 

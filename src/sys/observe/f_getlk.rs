@@ -54,6 +54,11 @@ impl Snapshot {
         &[]
     }
 
+    /// There are none to be shown.
+    pub fn shows_marks(&self) -> bool {
+        false
+    }
+
     /// None is missing.
     pub fn is_complete(&self) -> Result<(), Errno> {
         Ok(())

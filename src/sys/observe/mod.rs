@@ -3,8 +3,8 @@
 //!
 //! A platform is two choices:
 //!
-//! - `locks` offers `INSPECT_FLAGS`, and `Snapshot` with `take`, `of`, `marks`, `is_complete`, `locked` and
-//!   `deleted`: Linux's /proc, or F_GETLK elsewhere.
+//! - `locks` offers `INSPECT_FLAGS`, and `Snapshot` with `take`, `of`, `marks`, `shows_marks`, `is_complete`,
+//!   `locked` and `deleted`: Linux's /proc, or F_GETLK elsewhere.
 //! - `processes` offers `process`, `identity`, `command_line`, `own_pid` and `knows_every_pid`, and, where
 //!   locks are asked for by F_GETLK, `has_open(pid, file) -> bool`: whether a process certainly has
 //!   this file open, which is false where that is unknown.
@@ -70,7 +70,12 @@ impl Snapshot {
         self.0.marks()
     }
 
-    /// Whether no mark is missing.
+    /// Whether every mark that stood there is among them.
+    pub fn shows_marks(&self) -> bool {
+        self.0.shows_marks()
+    }
+
+    /// Whether no mark is missing, or there is no list.
     ///
     /// # Errors
     ///
@@ -101,12 +106,15 @@ impl Snapshot {
 }
 
 /// A mark: a range of bytes that is locked for reading where no file has a byte (`lock/mark.rs`).
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct MarkedRange {
     /// Its first byte.
     pub start: i64,
     /// How many bytes.
     pub length: i64,
+    /// The number of the file that it is on, which no other run has: of two runs that say the same, one after
+    /// the other, the marks are not the same.
+    pub inode: u64,
 }
 
 impl MarkedRange {
@@ -168,6 +176,8 @@ pub enum WhyUnknown {
     LocksElsewhere,
     /// The system does not tell: F_GETLK failed.
     NotTold,
+    /// It was locked at every look, and always by somebody else who was gone when it was looked for them.
+    ChangesTooFast,
     /// A look could not be completed.
     Failed(Errno),
 }

@@ -287,6 +287,67 @@ fn of_runs_that_follow_each_other_none_is_said_to_have_let_go_or_to_hold_with_an
 }
 
 #[test]
+fn of_a_lock_that_is_gone_it_is_never_said_that_its_holder_cannot_be_seen() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let scene = Scene::new();
+    let quota = Quota::of(5000);
+    let seen_held = AtomicUsize::new(0);
+    let ask = |_: &Runs| {
+        let told = nonoverlap(["--status"]).arg(scene.lock()).run();
+        let said = told.stdout();
+        assert!(!said.contains("cannot be seen"), "{told:?}");
+        match told.code() {
+            Some(HELD) => {
+                assert!(said.contains(": held by PID "), "{told:?}");
+                seen_held.fetch_add(1, Ordering::Relaxed);
+            }
+            Some(FREE) => {}
+            _ => panic!("{told:?}"),
+        }
+        quota.count()
+    };
+    Runs::beside(&scene.lock(), &["sleep", "0.03"], ask);
+    let (asked, seen_held) = (quota.asked(), seen_held.into_inner());
+    quota.end();
+    assert!(seen_held * 2 > asked, "{seen_held} of {asked} saw a run");
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")] // As ptrace.rs.
+fn what_was_let_go_while_it_looked_is_looked_at_again() {
+    use crate::support::ptrace::Traced;
+
+    let scene = Scene::new();
+    let path = scene.lock();
+    for is_deleted in [false, true] {
+        for (is_followed, told) in [(true, "held by PID "), (false, "free; ")] {
+            let holder = Holder::of([&path]);
+            if is_deleted {
+                fs::remove_file(&path).unwrap();
+                fs::write(&path, "").unwrap();
+            }
+            let traced = Traced::start(nonoverlap(["--status"]).arg(&path));
+            // Which file system it is is asked for when the table was read, with the lock in it.
+            traced.go_on_to_any_call(libc::SYS_fstatfs);
+            assert!(holder.end().success());
+            let next = is_followed.then(|| Holder::of([&path]));
+            let answer = traced.let_go();
+            let sentence = answer.stdout();
+            let (_, sentence) = sentence.split_once(": ").unwrap();
+            let code = if is_followed { HELD } else { FREE };
+            assert_eq!(answer.code(), Some(code), "{answer:?}");
+            assert!(sentence.starts_with(told), "{answer:?}");
+            if let Some(next) = next {
+                assert!(
+                    sentence.contains(&format!("PID {} ", next.pid())),
+                    "{answer:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn no_waiter_is_warned_that_the_run_before_it_let_go_of_the_lock() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let scene = Scene::new();

@@ -84,10 +84,61 @@ fn inside_a_pid_namespace_processes_that_cannot_be_looked_into_make_it_4() {
     for path in [&scene.lock(), &free] {
         asker.ask(path).expect(
             CANNOT_TELL,
-            "cannot tell: processes outside of this PID namespace cannot be seen",
-            &[("holders", "[]")],
+            "cannot tell: processes outside of this PID namespace cannot be seen; no nonoverlap holds it",
+            &[("holders", "[]"), ("marked", "false")],
         );
     }
+}
+
+#[test]
+fn in_a_pid_namespace_every_nonoverlap_that_holds_is_told_of_and_that_none_does() {
+    let Some((scene, realm)) = realm_of_processes() else {
+        return;
+    };
+    let lock = scene.lock();
+    let asker = realm.asker([NONOVERLAP]);
+    let held = "held by a nonoverlap that cannot be seen";
+    for options in [&[][..], &["-s"], &["--close"]] {
+        let holder = Holder::start(nonoverlap(options).arg(&lock).args(HOLD));
+        let answer = asker.ask(&lock);
+        assert_eq!(answer.code, HELD, "{}", answer.seen);
+        assert!(answer.sentence.starts_with(held), "{}", answer.seen);
+        for (field, value) in [
+            ("holders", "[]"),
+            ("since", "null"),
+            ("marked", "true"),
+            ("deleted", "false"),
+        ] {
+            answer.expect_field(field, value);
+        }
+        let mut refused = realm.command([NONOVERLAP, "-v", "--alarm", "0"]);
+        let refused = refused.arg(&lock).arg("true").run();
+        let said = format!(
+            "nonoverlap: {} is held by a nonoverlap that cannot be seen; not started\n",
+            lock.display()
+        );
+        refused.expect(1, "", &said);
+
+        fs::remove_file(&lock).unwrap();
+        let answer = asker.ask(&lock);
+        let deleted = format!("{held}; its lock file was deleted, renamed or replaced");
+        answer.expect(HELD, &deleted, &[("marked", "true"), ("deleted", "true")]);
+        drop(holder);
+        fs::write(&lock, "").unwrap();
+    }
+    eventually("the guardian has ended, too", || {
+        let mut asked = asker.command();
+        asked.args(["--status", "-q"]).arg(&lock).run().code() == Some(CANNOT_TELL)
+    });
+    let unknown = "cannot tell: processes outside of this PID namespace cannot be seen; no nonoverlap holds it";
+    asker
+        .ask(&lock)
+        .expect(CANNOT_TELL, unknown, &[("marked", "false")]);
+    // Another program makes no mark, and may hold it.
+    let _holder = Holder::start(Command::new("flock").arg("-F").arg(&lock).args(HOLD));
+    asker
+        .ask(&lock)
+        .expect(CANNOT_TELL, unknown, &[("marked", "false")]);
 }
 
 #[test]

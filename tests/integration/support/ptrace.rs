@@ -68,6 +68,18 @@ impl Traced {
         }
     }
 
+    /// The same, with any arguments.
+    pub fn go_on_to_any_call(&self, number: c_long) {
+        loop {
+            self.go_on_to_end_or_start_of_call();
+            let registers = self.registers();
+            let at_start = registers.rax == (-libc::ENOSYS) as i64 as u64;
+            if at_start && registers.orig_rax == number as u64 {
+                return;
+            }
+        }
+    }
+
     /// Has another call made in its place, which changes nothing, waits for something, and sets it back
     /// to before the call as it was.
     pub fn go_back_to_before_call(&self, and_wait_for: impl FnOnce(u32)) {

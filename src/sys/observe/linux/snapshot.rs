@@ -11,13 +11,15 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::os::fd::BorrowedFd;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{OFlags, makedev, stat};
 use rustix::io::Errno;
 
 use super::descriptors::Descriptors;
 use super::mounts::{Inode, ListedFile, Mount, device_of, info_of, mount_of, mounts_of, name_of};
-use super::process::knows_every_pid;
+use super::process::{knows_every_pid, process};
 use super::table::{Api, Entry, Table};
 use crate::sys::file_state::FileId;
 use crate::sys::observe::{FileLocks, Found, MarkedRange, State, WhyUnknown};
@@ -25,6 +27,18 @@ use crate::sys::observe::{FileLocks, Found, MarkedRange, State, WhyUnknown};
 /// With O_PATH no right to read the file is needed, a device does not notice, and a FIFO does not
 /// wait.
 pub const INSPECT_FLAGS: OFlags = OFlags::PATH;
+
+/// How often it is looked for who has a lock that was let go meanwhile.
+const MOST_LOOKS: usize = 100;
+
+/// How often it is looked whether a lock that nobody has is let go.
+const FEW_LOOKS: usize = 3;
+
+/// How long it is waited between these looks.
+const INTERVAL: Duration = Duration::from_millis(1);
+
+/// And for how long at least, if a taker is about to end.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The table, and what was seen of the descriptors.
 pub struct Snapshot {
@@ -62,6 +76,11 @@ impl Snapshot {
         &self.marks
     }
 
+    /// Whether they are all that stood in it: it could be read, and as a whole.
+    pub fn shows_marks(&self) -> bool {
+        self.table.failure.is_none()
+    }
+
     /// Whether they are all that stood in the table the whole time.
     ///
     /// # Errors
@@ -88,6 +107,9 @@ impl Snapshot {
     /// | a part of the locks cannot be seen | unknown: the blind spot |
     /// | the file system keeps locks where the table does not have them | unknown: `LocksElsewhere` |
     /// | nothing of all this | free |
+    ///
+    /// Where nobody is seen who has a lock of the table, it may have been let go while it was looked for them.
+    /// So the table is read again, and all begins anew unless that very lock stands.
     pub fn of(&self, file: BorrowedFd<'_>, writer: Option<u32>) -> FileLocks {
         let name = self.mounts().and_then(|mounts| name_of(file, mounts));
         let name = match name {
@@ -96,17 +118,34 @@ impl Snapshot {
             Err(reason) if is_answer(reason) => return self.unknown(WhyUnknown::NoNumber),
             Err(reason) => return self.unknown(WhyUnknown::Failed(reason)),
         };
-        let is_listed = self.locks_on(&name).next().is_some();
+        let mut later: Option<Snapshot> = None;
+        for _ in 0..MOST_LOOKS {
+            let snapshot = later.as_ref().unwrap_or(self);
+            let locks = snapshot.of_name(&name, writer);
+            if locks.state != State::Locked || !locks.holders.is_empty() {
+                return locks;
+            }
+            match Snapshot::without(&snapshot.locks_on(&name).collect::<Vec<_>>()) {
+                Some(now) => later = Some(now),
+                None => return locks,
+            }
+        }
+        self.unknown(WhyUnknown::ChangesTooFast)
+    }
+
+    /// The locks on a file of this name, by one reading of the table.
+    fn of_name(&self, name: &ListedFile, writer: Option<u32>) -> FileLocks {
+        let is_listed = self.locks_on(name).next().is_some();
         let mut takers = Vec::new();
-        for taker in self.locks_on(&name).filter_map(|lock| lock.taker) {
+        for taker in self.locks_on(name).filter_map(|lock| lock.taker) {
             if !takers.contains(&taker) {
                 takers.push(taker);
             }
         }
-        let holders = self.holders(&name, &takers, writer);
+        let holders = self.holders(name, &takers, writer);
         let descriptors = self.descriptors.borrow();
         let is_shared_number =
-            is_listed && name.is_ambiguous && self.may_be_of_closed(&descriptors, &name, &takers);
+            is_listed && name.is_ambiguous && self.may_be_of_closed(&descriptors, name, &takers);
         takers.retain(|pid| descriptors.closed.contains(pid) && !holders.contains(pid));
         let state = match self.blind_spot().or(failed(&descriptors)) {
             _ if !holders.is_empty() => State::Locked,
@@ -125,6 +164,34 @@ impl Snapshot {
             takers,
             waiters: sees_waiters.then_some(waiters),
         }
+    }
+
+    /// A later reading of the table that has none of these locks any more. Nothing if they stand.
+    ///
+    /// A process that ends or closes a file has no descriptor any more for a moment before its lock is gone
+    /// (the kernel's exit.c, do_exit; file_table.c, fput), and on a busy machine that is not short. So it is
+    /// looked a few times, and for longer if a taker is about to end.
+    fn without(locks: &[&Entry]) -> Option<Snapshot> {
+        let is_ending = |pid| process(pid).is_some_and(|process| process.has_ended);
+        let takers = || locks.iter().filter_map(|lock| lock.taker);
+        let start = Instant::now();
+        for count in 1.. {
+            let now = Snapshot::take();
+            if !now.has_any(locks.iter().copied()) {
+                return Some(now);
+            }
+            let is_over = count >= MOST_LOOKS && start.elapsed() > PATIENCE;
+            if is_over || count >= FEW_LOOKS && !takers().any(is_ending) {
+                break;
+            }
+            thread::sleep(INTERVAL);
+        }
+        None
+    }
+
+    /// Whether one of these locks of another reading stands in the table still.
+    fn has_any<'a>(&self, mut locks: impl Iterator<Item = &'a Entry>) -> bool {
+        locks.any(|lock| self.table.has(lock))
     }
 
     /// What is said where nothing is known, for this reason.
@@ -148,11 +215,12 @@ impl Snapshot {
             descriptors.look_at_family(pid, name);
         }
         let mut holders = descriptors.holders_of(name);
-        let is_without_pid = |lock: &Entry| lock.taker.is_none();
-        if self.blind_spot().is_some()
-            || !takers.iter().all(|pid| holders.contains(pid))
-            || self.locks_on(name).any(is_without_pid)
-        {
+        let is_of_holder = |lock: &&Entry| lock.taker.is_some_and(|pid| holders.contains(&pid));
+        let others = self.locks_on(name).filter(|lock| !is_of_holder(lock));
+        let others: Vec<_> = others.collect();
+        // Most of those that nobody has are gone by now, and all processes are many.
+        let stands = || Snapshot::take().has_any(others.iter().copied());
+        if self.blind_spot().is_some() || !others.is_empty() && stands() {
             descriptors.look_at_all(&|_| false);
             holders = descriptors.holders_of(name);
         }
@@ -338,6 +406,7 @@ fn mark(lock: &Entry) -> Option<MarkedRange> {
     Some(MarkedRange {
         start: lock.start,
         length: length.checked_add(1)?,
+        inode: lock.file.rsplit(':').next()?.parse().ok()?,
     })
 }
 
