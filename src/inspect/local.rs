@@ -7,6 +7,7 @@ use rustix::fs::{self, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::elsewhere::{Marked, deleted, marked, marks_of};
+use super::missing::missing;
 use super::open_file::{inspect, open_to_inspect};
 use super::state::{Holder, LockReport, LockState, RecordedProcess};
 use crate::lock::file::OPEN_FLAGS;
@@ -88,6 +89,7 @@ fn look(snapshot: &Snapshot, path: &CStr) -> Option<LockReport> {
     };
     Some(LockReport {
         exists: report.exists,
+        missing: report.missing,
         marked: report.marked,
         ..found
     })
@@ -99,10 +101,12 @@ fn at_path(snapshot: &Snapshot, path: &CStr, opened: &Result<OwnedFd, Errno>) ->
         Ok(file) => inspect(snapshot, file.as_fd(), record_at(path)),
         Err(Errno::NOENT) => LockReport {
             exists: Some(false),
+            missing: missing(path),
             ..LockReport::of(Ok(LockState::Free))
         },
         Err(reason) => LockReport {
             exists: None,
+            missing: missing(path).filter(|_| *reason == Errno::NOTDIR),
             ..LockReport::of(Err(*reason))
         },
     }

@@ -3,6 +3,7 @@
 
 mod elsewhere;
 mod local;
+pub mod missing;
 mod open_file;
 mod process;
 mod remote;

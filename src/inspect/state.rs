@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use rustix::io::Errno;
 
+use super::missing::Missing;
 use crate::lock::record::Record;
 use crate::sys::{self, WhyUnknown};
 
@@ -123,6 +124,8 @@ pub struct LockReport {
     pub state: Result<LockState, Errno>,
     /// There is a file, if that is known.
     pub exists: Option<bool>,
+    /// What is missing instead, if there is none because of that.
+    pub missing: Option<Missing>,
     /// A run of ours is marked as the holder of this name, if that can be seen.
     pub marked: Option<bool>,
     /// What became of the locked file, where the path no longer leads to it.
@@ -145,6 +148,7 @@ impl LockReport {
         LockReport {
             state,
             exists: Some(true),
+            missing: None,
             marked: None,
             displaced: None,
             record: None,

@@ -5,6 +5,7 @@ use std::cell::LazyCell;
 use std::ffi::OsStr;
 use std::fmt::{self, Display, Write};
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use super::holders::{Sentence, but_no_nonoverlap, why_unknown};
 use super::installed::InstalledRun;
@@ -12,6 +13,7 @@ use super::log_tail;
 use super::outcome::Answer;
 use super::status_json;
 use crate::inspect;
+use crate::inspect::missing::Missing;
 use crate::inspect::state::{Displaced, LockReport, LockState, RecordedProcess};
 use crate::model::error::Reason;
 use crate::model::request::{Format, Status};
@@ -138,7 +140,10 @@ impl Display for Line {
                 }
             }
             Ok(LockState::Free) => match &self.1.record {
-                _ if self.1.exists == Some(false) => out.write_str("free; there is no such file"),
+                _ if self.1.exists == Some(false) => match &self.1.missing {
+                    Some(part) => write!(out, "free; {}", NoPart(part)),
+                    None => out.write_str("free; there is no such file"),
+                },
                 None => out.write_str("free; no run is recorded"),
                 Some((record, process)) => {
                     write!(
@@ -159,7 +164,23 @@ impl Display for Line {
             }
             Ok(LockState::Remote(None, why)) => write!(out, "cannot tell: {}", Escaped(why)),
             Ok(LockState::Remote(Some(_), said)) => write!(out, "{}", Escaped(said)),
-            Err(reason) => write!(out, "cannot tell: {}", Reason(*reason)),
+            Err(reason) => match &self.1.missing {
+                Some(part) => write!(out, "cannot tell: {}", NoPart(part)),
+                None => write!(out, "cannot tell: {}", Reason(*reason)),
+            },
+        }
+    }
+}
+
+/// Where a path breaks off.
+struct NoPart<'a>(&'a Missing);
+
+impl Display for NoPart<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |path: &Path| Escaped(path.as_os_str().as_bytes()).to_string();
+        match self.0 {
+            Missing::Folder(folder) => write!(out, "there is no folder {}", shown(folder)),
+            Missing::NoFolder(file) => write!(out, "{} is no folder", shown(file)),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
@@ -141,12 +141,54 @@ fn a_file_that_is_not_there_is_free_and_is_not_made() {
     let scene = Scene::new();
     let dangling = scene.path("dangling");
     symlink(scene.path("nothing"), &dangling).unwrap();
-    for path in [scene.lock(), dangling, scene.path("no/such/folder")] {
+    for path in [scene.lock(), dangling] {
         let answer = Asker::here().ask(&path);
         let fields = [("exists", "false"), ("deleted", "false"), ("error", "null")];
         answer.expect(FREE, "free; there is no such file", &fields);
     }
     assert_eq!(fs::read_dir(scene.path("")).unwrap().count(), 1);
+}
+
+#[test]
+fn of_a_path_that_leads_nowhere_it_is_said_where_it_breaks_off() {
+    let scene = Scene::new();
+    scene.file("file", "");
+    fs::create_dir(scene.path("folder")).unwrap();
+    symlink("nothing", scene.path("dangling")).unwrap();
+    for (path, sentence) in [
+        ("no/such/l", "free; there is no folder no"),
+        ("./no//such/l", "free; there is no folder ./no"),
+        ("folder/no/l", "free; there is no folder folder/no"),
+        ("folder//l", "free; there is no such file"),
+        ("folder/l", "free; there is no such file"),
+        ("l/", "free; there is no folder l"),
+        ("dangling/l", "free; there is no folder dangling"),
+        ("file/l", "cannot tell: file is no folder"),
+        (
+            "folder/../file/l/l",
+            "cannot tell: folder/../file is no folder",
+        ),
+        ("file/", "cannot tell: file is no folder"),
+        ("\u{1b}[2J/l", r"free; there is no folder \x1b[2J"),
+    ] {
+        let asked = |options: &[&str]| {
+            let mut command = nonoverlap(options);
+            command.arg(path).current_dir(scene.path("")).run()
+        };
+        let is_free = sentence.starts_with("free");
+        let code = Some(if is_free { FREE } else { CANNOT_TELL });
+        let told = asked(&["--status"]);
+        assert_eq!(told.code(), code, "{told:?}");
+        let ends = format!(": {sentence}\n");
+        assert!(told.stdout().ends_with(&ends), "{told:?}");
+        let json = asked(&["--status", "--json"]);
+        assert_eq!(json.code(), code, "{json:?}");
+        let exists = if is_free { "false" } else { "null" };
+        let exists = format!(r#","exists":{exists},"#);
+        assert!(json.stdout().contains(&exists), "{json:?}");
+    }
+    let told = status([Path::new("/no/such/folder/l")]).stdout();
+    assert_eq!(told, "/no/such/folder/l: free; there is no folder /no\n");
 }
 
 #[test]
