@@ -121,12 +121,12 @@ fn lock_descriptor(
     reporting: Reporting,
 ) -> Result<Outcome, Error> {
     let stopwatch = reporting.stopwatch();
-    Ok(
-        match acquire::acquire(LockFile::open(target, Access::wanted_by(options))?, options)? {
-            Attempt::Held(_) => reporting.finished(&Notice::Locked(target, stopwatch)),
-            Attempt::Busy(busy) => Outcome::Busy(vec![busy], reporting, None),
-        },
-    )
+    let file = LockFile::open(target, Access::wanted_by(options))?;
+    let before_waiting = |target, kin| reporting.tell(None, &Notice::WaitsForKin(target, kin));
+    Ok(match acquire::acquire(file, options, &before_waiting)? {
+        Attempt::Held(_) => reporting.finished(&Notice::Locked(target, stopwatch)),
+        Attempt::Busy(busy) => Outcome::Busy(vec![busy], reporting, None),
+    })
 }
 
 /// Takes the lock, or the first free slot, and becomes the command.
@@ -162,7 +162,8 @@ fn take(target: LockTarget, run: &Run, log: Option<&Log>) -> Result<Attempt, Err
         LockTarget::File(_) | LockTarget::Descriptor(_) => {
             let file = LockFile::open(target, Access::wanted_by(&run.options))?;
             log.into_iter().try_for_each(|log| log.is_not(&file))?;
-            acquire::acquire(file, &run.options)
+            let tell = |target, kin| run.reporting.tell(log, &Notice::WaitsForKin(target, kin));
+            acquire::acquire(file, &run.options, &tell)
         }
     }
 }

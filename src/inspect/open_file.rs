@@ -69,7 +69,7 @@ fn holders_of(locks: FileLocks, record: Option<&Record>) -> Holders {
     // out, unless the record names us: then the holder has become us by exec.
     let has_become_us = record.is_some_and(|record| record.pid == std::process::id());
     if holders.len() > 1 && !has_become_us {
-        let ours = sys::own_pid();
+        let ours = sys::pid_in_proc();
         holders.retain(|&pid| pid != ours);
     }
     let holders: Vec<_> = holders.into_iter().map(Holder::of).collect();

@@ -1,15 +1,12 @@
 //! What became of the process that a record names.
 
 use std::process;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use super::state::{Holder, RecordedProcess};
+use crate::lock::kin::is_self_or_ancestor;
 use crate::lock::record::Record;
 use crate::sys;
-
-/// A record tells the second in which it was written, on some file systems; and a process's start
-/// is known to a hundredth of one. So what is compared with either may be off by so much.
-const CLOCK_GRAIN: Duration = Duration::from_secs(1);
 
 /// What became of the process that a record names, among these holders.
 pub fn what_became_of(record: &Record, holders: &[Holder]) -> RecordedProcess {
@@ -17,7 +14,7 @@ pub fn what_became_of(record: &Record, holders: &[Holder]) -> RecordedProcess {
         return RecordedProcess::Holds;
     }
     // A record has the number of its writer's PID namespace, which may be none of those that we see.
-    let numbers_are_ours = sys::own_pid() == process::id();
+    let numbers_are_ours = sys::pid_in_proc() == process::id();
     match sys::process(record.pid).filter(|_| numbers_are_ours) {
         // It is hidden from us.
         None if record.is_alive() => RecordedProcess::Alive,
@@ -27,25 +24,16 @@ pub fn what_became_of(record: &Record, holders: &[Holder]) -> RecordedProcess {
         Some(process) if process.is_kernels => RecordedProcess::Reused,
         Some(process) => match process.started {
             None => RecordedProcess::Alive,
-            Some(started) if was_there(started, record) => RecordedProcess::Runs,
+            Some(started) if record.can_be_of(started) => RecordedProcess::Runs,
             Some(_) => RecordedProcess::Reused,
         },
     }
 }
 
-/// Whether a process that started then can have written the record: it was there already.
-fn was_there(started: SystemTime, record: &Record) -> bool {
-    record
-        .time
-        .checked_add(CLOCK_GRAIN)
-        .is_none_or(|latest| started <= latest)
-}
-
 /// Whether a process that started then, if that is known, can have written the record, and did so before
 /// now. Anybody can give a file another time, and a clock that is set makes every time before that another.
 pub fn may_tell_when(record: &Record, started: Option<SystemTime>) -> bool {
-    let was_there = |started| was_there(started, record);
-    record.time <= SystemTime::now() && started.is_none_or(was_there)
+    record.time <= SystemTime::now() && started.is_none_or(|started| record.can_be_of(started))
 }
 
 /// Whether the living process of a record that was found under a free lock is the one that wrote it,
@@ -55,18 +43,4 @@ pub fn may_tell_when(record: &Record, started: Option<SystemTime>) -> bool {
 /// the same lock.
 pub fn has_let_go(record: &Record) -> bool {
     what_became_of(record, &[]) == RecordedProcess::Runs && !is_self_or_ancestor(record.pid)
-}
-
-/// Whether this PID is ours or that of an ancestor.
-fn is_self_or_ancestor(pid: u32) -> bool {
-    let mut ancestor = process::id();
-    loop {
-        match sys::process(ancestor) {
-            _ if ancestor == pid => return true,
-            Some(process) if process.parent != 0 && process.parent != ancestor => {
-                ancestor = process.parent
-            }
-            _ => return false,
-        }
-    }
 }

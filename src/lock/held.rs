@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 
 use super::file::LockFile;
+use super::kin::Kin;
 use super::mark::Mark;
 use super::record::Record;
 use crate::model::target::LockTarget;
@@ -83,6 +84,8 @@ pub struct Busy {
     pub target: LockTarget,
     /// It was waited for, in vain.
     pub waited: bool,
+    /// Who has it, if not a stranger.
+    pub kin: Option<Kin>,
     /// What a server's helper says of who has it.
     pub helper_text: Vec<u8>,
 }

@@ -4,6 +4,7 @@ pub mod acquire;
 pub mod file;
 pub mod held;
 pub mod helper;
+pub mod kin;
 pub mod mark;
 pub mod others;
 pub mod record;

@@ -6,7 +6,7 @@
 //! system has longer PIDs: Linux up to 4194304 (proc(5), pid_max), macOS and FreeBSD up to 99999 (PID_MAX).
 
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rustix::io::{Errno, pread, pwrite};
 use rustix::process::{Pid, test_kill_process};
@@ -15,6 +15,10 @@ use crate::sys::{self, FileState};
 
 /// The length of a record in bytes.
 const LENGTH: usize = 11;
+
+/// A record tells the second in which it was written, on some file systems; and a process's start
+/// is known to a hundredth of one.
+const CLOCK_GRAIN: Duration = Duration::from_secs(1);
 
 /// A record that is in a file.
 #[derive(Clone, Copy)]
@@ -30,6 +34,13 @@ impl Record {
     pub fn is_alive(&self) -> bool {
         let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
         pid.is_some_and(|pid| test_kill_process(pid) != Err(Errno::SRCH))
+    }
+
+    /// Whether a process that started then can have written it: it was there already.
+    pub fn can_be_of(&self, started: SystemTime) -> bool {
+        self.time
+            .checked_add(CLOCK_GRAIN)
+            .is_none_or(|latest| started <= latest)
     }
 }
 

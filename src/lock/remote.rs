@@ -57,6 +57,7 @@ pub fn acquire(word: &'static CStr, run: &Run) -> Result<Attempt, Error> {
             return Ok(Attempt::Busy(Busy {
                 target,
                 waited: !matches!(run.options.wait, Wait::No),
+                kin: None,
                 helper_text: output.said,
             }));
         }

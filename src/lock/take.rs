@@ -48,16 +48,6 @@ impl Deadline {
     }
 }
 
-/// What the system says.
-pub enum Taken {
-    /// The lock is ours.
-    ByUs,
-    /// Somebody else has it, and it is not waited for.
-    ByOthers,
-    /// Somebody else had it up to the deadline.
-    NotInTime,
-}
-
 /// Whether a call may wait.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Blocking {
@@ -67,20 +57,16 @@ enum Blocking {
     Yes,
 }
 
-/// Takes the lock; waits for it up to the deadline.
-pub fn take(
-    file: &mut LockFile,
-    options: &LockOptions,
-    deadline: Deadline,
-) -> Result<Taken, Error> {
-    let reason = match attempt(file, options) {
-        Ok(()) => return Ok(Taken::ByUs),
-        Err(reason) => reason,
-    };
-    match deadline {
-        _ if !means_taken(reason, options.api) => Err(Error::Lock(file.target(), reason)),
-        Deadline::Now => Ok(Taken::ByOthers),
-        Deadline::At(_) | Deadline::Never => wait(file, options, deadline),
+/// Tries to take the lock at once. Returns whether it is ours.
+///
+/// # Errors
+///
+/// [`Error::Lock`] for any answer of the system but "taken".
+pub fn try_now(file: &mut LockFile, options: &LockOptions) -> Result<bool, Error> {
+    match attempt(file, options) {
+        Ok(()) => Ok(true),
+        Err(reason) if means_taken(reason, options.api) => Ok(false),
+        Err(reason) => Err(Error::Lock(file.target(), reason)),
     }
 }
 
@@ -96,13 +82,17 @@ fn attempt(file: &mut LockFile, options: &LockOptions) -> Result<(), Errno> {
     }
 }
 
-/// Waits for the lock, asleep in the kernel's queue.
+/// Waits for the lock up to the deadline, asleep in the kernel's queue. Returns whether it is ours.
 ///
 /// The timer interrupts the call at the deadline. It fires again every few milliseconds until it is
 /// taken down, because its first signal may come between our look at the clock and the call that it
 /// is to interrupt, and would be lost.
+///
+/// # Errors
+///
+/// [`Error::Lock`] and [`Error::Timer`].
 #[cold]
-fn wait(file: &LockFile, options: &LockOptions, deadline: Deadline) -> Result<Taken, Error> {
+pub fn wait(file: &LockFile, options: &LockOptions, deadline: Deadline) -> Result<bool, Error> {
     let mut timer = match deadline {
         Deadline::At(end) => {
             let left = end.saturating_duration_since(Instant::now());
@@ -112,11 +102,11 @@ fn wait(file: &LockFile, options: &LockOptions, deadline: Deadline) -> Result<Ta
     };
     loop {
         match deadline {
-            Deadline::At(end) if Instant::now() >= end => return Ok(Taken::NotInTime),
+            Deadline::At(end) if Instant::now() >= end => return Ok(false),
             _ => {}
         }
         match call(file.as_fd(), options, Blocking::Yes) {
-            Ok(()) => return Ok(Taken::ByUs),
+            Ok(()) => return Ok(true),
             Err(Errno::INTR) => {
                 if let Some(timer) = &mut timer {
                     timer.interrupted();

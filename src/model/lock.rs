@@ -14,7 +14,8 @@ pub struct LockOptions {
     /// Whether the PID is written into the file: only under an exclusive flock on a path, so that
     /// no two ever write at once.
     pub writes_record: bool,
-    /// Whether the name is marked and others that hold it are looked for, also one that let go.
+    /// Whether the name is marked and others that hold it are looked for, also one that let go; and
+    /// whether a lock that is taken may be our own.
     pub checks_name: bool,
 }
 

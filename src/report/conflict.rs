@@ -11,6 +11,7 @@ use super::stdio::say;
 use crate::inspect;
 use crate::inspect::state::Holders;
 use crate::lock::held::Busy;
+use crate::lock::kin::Kin;
 use crate::model::dialect::Dialect;
 use crate::model::reporting::{Reporting, Verbosity};
 use crate::model::target::LockTarget;
@@ -29,21 +30,26 @@ impl Reporting {
     }
 
     /// Cron mails what a job prints, so a conflict is silent unless a person looks, or the lock has
-    /// been held for too long. Who holds it is only looked for if it will be told.
+    /// been held for too long; or unless it is our own, or an ancestor's: then it is no news but a
+    /// mistake, by which the command never runs. Of several slots each must be so, since another may
+    /// become free. Who holds it is only looked for if it will be told.
     fn tell_conflict(self, busy: &[Busy], log: Option<&Log>) -> bool {
         let speaks = match self.verbosity {
             Verbosity::Quiet => false,
             Verbosity::Normal => io::stderr().is_terminal(),
             Verbosity::Verbose => true,
         };
-        if !speaks && log.is_none() && self.alarm.is_none() {
+        // A wait for kin was told before it began.
+        let is_kins = |busy: &Busy| busy.kin.is_some() && !busy.waited;
+        let is_double = busy.iter().all(is_kins);
+        if !speaks && log.is_none() && self.alarm.is_none() && !is_double {
             return true;
         }
         let conflict = Conflict::over(busy, self.alarm);
         if let Some(log) = log {
             log.line(&conflict);
         }
-        !(speaks || conflict.is_alarm) || say(self.dialect, &conflict)
+        !(speaks || conflict.is_alarm || is_double) || say(self.dialect, &conflict)
     }
 
     /// Says what flock says of a conflict, which is nothing without `--verbose`.
@@ -75,6 +81,7 @@ impl Conflict<'_> {
             .map(|busy| match busy.target {
                 // Its helper has told already, or does not know.
                 LockTarget::Remote(_) => (busy, None),
+                _ if matches!(busy.kin, Some(Kin::Ourselves(_))) => (busy, None),
                 target => (busy, inspect::inspect(&snapshot, target).holders()),
             })
             .collect();
@@ -99,6 +106,7 @@ impl Display for Conflict<'_> {
             (
                 Busy {
                     target,
+                    kin,
                     helper_text,
                     ..
                 },
@@ -114,10 +122,33 @@ impl Display for Conflict<'_> {
             if let Some(holders) = holders {
                 write!(out, " {}", By(holders))?;
             }
+            if let Some(kin) = kin {
+                write!(out, "{}", Double(*kin))?;
+            }
         }
         if let (Some(alarm), true) = (self.alarm, self.is_alarm) {
             write!(out, ", longer than {}", Elapsed(alarm))?;
         }
         out.write_str("; not started")
+    }
+}
+
+/// Why a lock is taken twice, behind the word that it is held; and what to do.
+pub struct Double(pub Kin);
+
+impl Display for Double {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Kin::Ourselves(descriptor) => write!(
+                out,
+                " by this very job: it was started under the same lock, on descriptor {descriptor}, which it \
+                 has inherited; remove one of the two"
+            ),
+            Kin::Ancestor(pid) => write!(
+                out,
+                "; this job was started by PID {pid}, which the lock file names, perhaps under the same lock: \
+                 then remove one of the two"
+            ),
+        }
     }
 }

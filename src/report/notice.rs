@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 use libc::c_int;
 use rustix::io::Errno;
 
+use super::conflict::Double;
 use super::log::Log;
 use super::outcome::{Answer, Outcome};
 use super::stdio;
+use crate::lock::kin::Kin;
 use crate::model::command::CommandLine;
 use crate::model::dialect::Dialect;
 use crate::model::error::Reason;
@@ -27,6 +29,8 @@ pub enum Notice<'a> {
     NoRecord(LockTarget, Errno),
     /// The job is to be ended, and only its first process can be.
     OneProcess(LockTarget),
+    /// A lock that seems to be an ancestor's is waited for.
+    WaitsForKin(LockTarget, Kin),
     /// The process that the record names still runs, although the lock was free.
     LetGo(LockTarget, u32),
     /// The lock is held and the command comes next, which is this program.
@@ -85,7 +89,8 @@ impl Reporting {
                 let lines = lines_of_flock(notice);
                 let _ = sys::without_write_signals(|| Ok(stdio::print(lines.as_bytes())?));
             }
-            (Verbosity::Verbose, Dialect::Nonoverlap, _)
+            (_, Dialect::Nonoverlap, Notice::WaitsForKin(..))
+            | (Verbosity::Verbose, Dialect::Nonoverlap, _)
             | (Verbosity::Normal, _, Notice::Helper(..)) => {
                 stdio::say(self.dialect, notice);
             }
@@ -147,6 +152,13 @@ impl Display for Notice<'_> {
                     out,
                     "cannot write the PID into {target}: {}; running all the same",
                     Reason(*reason)
+                )
+            }
+            Notice::WaitsForKin(target, kin) => {
+                write!(
+                    out,
+                    "{target} is held{}; waiting all the same",
+                    Double(*kin)
                 )
             }
             Notice::LetGo(target, pid) => {

@@ -14,7 +14,8 @@
 //! | mark/ | memfd, none | `HAVE_MARKS`, `announce` |
 //! | guardian/ | linux, kqueue | `start`, `has_ended`, `Ward` with `pid`, `wait`, `signal`, `end`; on Linux also `GUARDIAN` |
 //! | observe/, locks | linux/snapshot, f_getlk | `INSPECT_FLAGS`, `Snapshot` with `take`, `of`, `marks`, `shows_marks`, `is_complete`, `locked`, `deleted` |
-//! | observe/, processes | linux/process, macos, freebsd, none | `process`, `identity`, `command_line`, `own_pid`, `knows_every_pid`; but for Linux, `has_open` |
+//! | observe/, own | linux/own, no_own | `own_locks` |
+//! | observe/, processes | linux/process, macos, freebsd, none | `process`, `identity`, `command_line`, `pid_in_proc`, `knows_every_pid`; but for Linux, `has_open` |
 #![allow(unsafe_code)]
 
 mod bump_allocator;
@@ -32,6 +33,7 @@ mod observe;
 mod ofd_lock;
 mod ourselves;
 mod search;
+mod session;
 mod signal;
 mod timer;
 mod words;
@@ -56,12 +58,13 @@ pub use guardian::{Duty, End, Event, Guardian, Reach, Ward, has_ended, start_gua
 pub use mark::{HAVE_MARKS, announce};
 pub use number::strtod;
 pub use observe::{
-    FileLocks, Found, INSPECT_FLAGS, MarkedRange, Snapshot, State, WhyUnknown, command_line,
-    identity, knows_every_pid, own_pid, process,
+    FileLocks, Found, INSPECT_FLAGS, MarkedRange, OwnApi, OwnLock, Snapshot, State, WhyUnknown,
+    command_line, identity, knows_every_pid, own_locks, pid_in_proc, process,
 };
 pub use ofd_lock::{HAVE_RANGES, RangeLock, try_range, wait_range};
 pub use ourselves::{file_size_limit, own_pid, own_user};
 pub use search::{SHELL, find, search_and_execute};
+pub use session::is_in_our_session;
 pub use signal::{reaches_us, with_children, without_write_signals};
 pub use timer::WaitTimer;
 pub use words::Words;

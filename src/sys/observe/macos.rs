@@ -71,7 +71,7 @@ pub fn command_line(pid: u32) -> Option<Vec<u8>> {
 }
 
 /// It is what getpid(2) says.
-pub fn own_pid() -> u32 {
+pub fn pid_in_proc() -> u32 {
     std::process::id()
 }
 

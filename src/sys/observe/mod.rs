@@ -1,23 +1,29 @@
 //! What the kernel tells of locks and of processes, in the same words on each platform. What a
 //! platform cannot tell is said as unknown.
 //!
-//! A platform is two choices:
+//! A platform is three choices:
 //!
 //! - `locks` offers `INSPECT_FLAGS`, and `Snapshot` with `take`, `of`, `marks`, `shows_marks`, `is_complete`,
 //!   `locked` and `deleted`: Linux's /proc, or F_GETLK elsewhere.
-//! - `processes` offers `process`, `identity`, `command_line`, `own_pid` and `knows_every_pid`, and, where
+//! - `processes` offers `process`, `identity`, `command_line`, `pid_in_proc` and `knows_every_pid`, and, where
 //!   locks are asked for by F_GETLK, `has_open(pid, file) -> bool`: whether a process certainly has
 //!   this file open, which is false where that is unknown.
+//! - `own` offers `own_locks`: Linux's /proc, or nothing elsewhere.
 
 #[cfg(target_os = "linux")]
 pub mod linux;
 #[cfg(target_os = "linux")]
-use linux::{process as processes, snapshot as locks};
+use linux::{own, process as processes, snapshot as locks};
 
 #[cfg(not(target_os = "linux"))]
 mod f_getlk;
 #[cfg(not(target_os = "linux"))]
 use f_getlk as locks;
+
+#[cfg(not(target_os = "linux"))]
+mod no_own;
+#[cfg(not(target_os = "linux"))]
+use no_own as own;
 
 #[cfg(target_os = "macos")]
 mod macos;
@@ -37,7 +43,7 @@ use none as processes;
 #[cfg(any(target_os = "macos", target_os = "freebsd"))]
 mod sysctl;
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -130,6 +136,43 @@ pub struct Found {
     pub places: Vec<PathBuf>,
     /// Others were found and gone at the next look, perhaps handed on.
     pub has_vanished: bool,
+}
+
+/// A lock that this very process has, by a descriptor that is open in it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct OwnLock {
+    /// The descriptor.
+    pub descriptor: RawFd,
+    /// The locked file.
+    pub file: FileId,
+    /// Which lock of the system's.
+    pub api: OwnApi,
+    /// It is for many.
+    pub is_shared: bool,
+    /// Its first byte.
+    pub first: i64,
+    /// Its last one, if it has one.
+    pub last: Option<i64>,
+}
+
+/// Which lock of the system's.
+#[allow(dead_code)] // Not each platform tells of them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum OwnApi {
+    /// flock(2).
+    Flock,
+    /// A record lock of fcntl(2).
+    Range,
+}
+
+/// The locks that our own descriptors have, of those that are wanted by their number and their file:
+/// none where the system does not tell.
+///
+/// # Errors
+///
+/// What kept the look from being complete.
+pub fn own_locks(is_wanted: &dyn Fn(RawFd, FileId) -> bool) -> Result<Vec<OwnLock>, Errno> {
+    own::own_locks(is_wanted)
 }
 
 /// What is known of the locks on one file.
@@ -227,8 +270,8 @@ pub fn command_line(pid: u32) -> Option<Vec<u8>> {
 
 /// Our PID as all that is told here has it. It is not what getpid(2) says in a PID namespace of Linux that
 /// has the `/proc` of another: the numbers are that one's.
-pub fn own_pid() -> u32 {
-    processes::own_pid()
+pub fn pid_in_proc() -> u32 {
+    processes::pid_in_proc()
 }
 
 /// Whether a PID that is not there belongs to no process at all. It may do so in a PID namespace of

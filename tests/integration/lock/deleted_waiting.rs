@@ -79,7 +79,13 @@ fn who_waited_before_the_file_was_deleted_runs_after_the_job_and_not_beside_anot
     fs::remove_file(&lock).unwrap();
     refused(&[], &lock, 1);
     job.end();
-    waiter.ended().expect(0, "7\n", "");
+    let ended = waiter.ended();
+    assert_eq!(
+        (ended.code(), &*ended.stdout()),
+        (Some(0), "7\n"),
+        "{ended:?}"
+    );
+    assert!(ended.stderr().contains(" by this very job: "), "{ended:?}");
 }
 
 #[test]

@@ -63,12 +63,12 @@ fn what_the_file_says_does_not_let_a_run_into_a_taken_lock() {
 #[test]
 fn a_run_within_a_run_of_the_same_lock_is_refused() {
     let scene = Scene::new();
-    nonoverlap([scene.lock()])
+    let ended = nonoverlap([scene.lock()])
         .args([crate::support::harness::NONOVERLAP, "-E7"])
         .arg(scene.lock())
         .args(["echo", "ran"])
-        .run()
-        .expect(7, "", "");
+        .run();
+    assert_eq!((ended.code(), &*ended.stdout()), (Some(7), ""), "{ended:?}");
 }
 
 // /proc/locks and seccomp are Linux's.

@@ -13,6 +13,8 @@ mod file;
 #[cfg(target_os = "linux")] // Nowhere else do others see the mark of a run.
 mod name;
 mod other_tools;
+#[cfg(target_os = "linux")] // Elsewhere a process does not see its own locks.
+mod own;
 #[cfg(target_os = "linux")] // The system's tables tell who waits.
 mod queue;
 #[cfg(target_os = "linux")] // Locks are looked for in /proc.

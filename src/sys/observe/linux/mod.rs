@@ -2,6 +2,7 @@
 
 mod descriptors;
 mod mounts;
+pub mod own;
 pub mod process;
 pub mod read;
 pub mod snapshot;

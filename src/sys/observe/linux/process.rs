@@ -88,7 +88,7 @@ pub fn command_line(pid: u32) -> Option<Vec<u8>> {
 }
 
 /// Our PID in the namespace whose `/proc` this is; what getpid(2) says where we are in none.
-pub fn own_pid() -> u32 {
+pub fn pid_in_proc() -> u32 {
     let name = readlink("/proc/self", Vec::new()).ok();
     let number = name.and_then(|name| name.to_str().ok()?.parse().ok());
     number.unwrap_or_else(std::process::id)

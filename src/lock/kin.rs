@@ -1,0 +1,135 @@
+//! Whether a lock that is taken is our own: a job that locks once more what it was started under waits
+//! for itself, and what it is to run never runs.
+
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::process;
+
+use rustix::process::getppid;
+
+use super::file::LockFile;
+use super::mark::{Claim, Name};
+use super::record::{Content, Record};
+use crate::model::lock::{LockApi, LockMode, LockOptions};
+use crate::model::target::LockTarget;
+use crate::sys::{self, FileState, MarkedRange, OwnApi, OwnLock};
+
+/// Who has a lock that is in our way, if not a stranger.
+#[derive(Clone, Copy)]
+pub enum Kin {
+    /// This very process, which has inherited it on this descriptor. It can never be waited for.
+    Ourselves(RawFd),
+    /// By its record a process that has started us, with this PID: `--close`, or a job that does not
+    /// hand its descriptors on. It may go on without us, so it can be waited for.
+    Ancestor(u32),
+}
+
+/// Whether a lock on this file that is taken is our own. Where that cannot be seen, it is a stranger's.
+///
+/// It costs a look at our own descriptors, and, where the record could be read, three calls more.
+pub fn of(file: &LockFile, options: &LockOptions) -> Option<Kin> {
+    if !options.checks_name {
+        return None;
+    }
+    let state = file.state().ok()?;
+    ourselves(file, options, &state).or_else(|| by_record(file, options, &state))
+}
+
+/// Whether a mark that excludes what ours says is our own.
+pub fn of_mark(name: Name, says: Claim) -> Option<Kin> {
+    let locks = sys::own_locks(&|_, _| true).ok()?;
+    let excluding = locks.iter().find_map(|lock| {
+        let range = MarkedRange {
+            start: lock.first,
+            inode: lock.file.inode,
+            length: lock.last?.checked_sub(lock.first)?.checked_add(1)?,
+        };
+        let is_mark = lock.api == OwnApi::Range && lock.is_shared;
+        let claim = name
+            .marks(&[range])
+            .find(|theirs| is_mark && theirs.excludes(says))?;
+        Some((claim, lock.descriptor))
+    });
+    let (claim, mark) = excluding?;
+    // It is the lock that people look for, which stands beside its mark.
+    let lock = locks
+        .iter()
+        .find(|lock| lock.api == OwnApi::Flock && claim.names(lock.file));
+    Some(Kin::Ourselves(lock.map_or(mark, |lock| lock.descriptor)))
+}
+
+/// Whether one of our own descriptors has a lock that excludes the one that is wanted.
+///
+/// A lock that a descriptor shares with the one to be locked is no obstacle: it is converted.
+fn ourselves(file: &LockFile, options: &LockOptions, state: &FileState) -> Option<Kin> {
+    let number = file.as_fd().as_raw_fd();
+    // What was opened here has no lock yet.
+    let is_callers = matches!(file.target(), LockTarget::Descriptor(_));
+    let is_wanted = |it, id| id == state.id && (is_callers || it != number);
+    let locks = sys::own_locks(&is_wanted).ok()?;
+    let converts = |lock: &OwnLock| {
+        let same = OwnLock {
+            descriptor: number,
+            ..*lock
+        };
+        locks.contains(&same)
+    };
+    let mut excluding = locks
+        .iter()
+        .filter(|lock| excludes(lock, options) && !converts(lock));
+    excluding.next().map(|lock| Kin::Ourselves(lock.descriptor))
+}
+
+/// Whether this lock keeps one with these options from being taken.
+fn excludes(lock: &OwnLock, options: &LockOptions) -> bool {
+    let reaches = match (options.api, lock.api) {
+        (LockApi::Flock, OwnApi::Flock) => true,
+        (LockApi::Fcntl { start, length }, OwnApi::Range) => {
+            let last = match length {
+                0 => i64::MAX,
+                _ => start.saturating_add(length - 1),
+            };
+            lock.first <= last && lock.last.is_none_or(|theirs| start <= theirs)
+        }
+        _ => false,
+    };
+    reaches && !(lock.is_shared && options.mode == LockMode::Shared)
+}
+
+/// Whether the record of a lock file names an ancestor of ours, which has written it.
+fn by_record(file: &LockFile, options: &LockOptions, state: &FileState) -> Option<Kin> {
+    let is_a_runs = options.api == LockApi::Flock && !file.is_through_link();
+    let record = match (file.target(), Content::of(file.as_fd(), state)) {
+        (LockTarget::File(_), Content::Record(record)) if is_a_runs => record,
+        _ => return None,
+    };
+    is_by_ancestor(&record).then_some(Kin::Ancestor(record.pid))
+}
+
+/// Whether an ancestor of ours has written this record.
+///
+/// A conflict that nobody hears of is to cost little, and to look up a process costs a hundred times
+/// what the other questions do. So only a parent and the processes of our session are looked up: cron
+/// gives each job a session. In a PID namespace the number may be another's.
+fn is_by_ancestor(record: &Record) -> bool {
+    let parent = getppid().map(|parent| parent.as_raw_nonzero().get().unsigned_abs());
+    let is_near = parent == Some(record.pid) || sys::is_in_our_session(record.pid);
+    if !is_near || record.pid == process::id() || !is_self_or_ancestor(record.pid) {
+        return false;
+    }
+    let started = sys::process(record.pid).and_then(|process| process.started);
+    started.is_none_or(|started| record.can_be_of(started)) && sys::knows_every_pid()
+}
+
+/// Whether this PID is ours or that of an ancestor.
+pub fn is_self_or_ancestor(pid: u32) -> bool {
+    let mut ancestor = process::id();
+    loop {
+        match sys::process(ancestor) {
+            _ if ancestor == pid => return true,
+            Some(process) if process.parent != 0 && process.parent != ancestor => {
+                ancestor = process.parent
+            }
+            _ => return false,
+        }
+    }
+}
