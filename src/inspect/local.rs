@@ -11,7 +11,7 @@ use super::missing::missing;
 use super::open_file::{inspect, open_to_inspect};
 use super::state::{Holder, LockReport, LockState, RecordedProcess};
 use crate::lock::file::OPEN_FLAGS;
-use crate::lock::record::{self, Record};
+use crate::lock::record::{self, Content};
 use crate::sys::{self, Snapshot, WhyUnknown};
 
 /// Looks at the lock of a descriptor of the caller's.
@@ -98,7 +98,17 @@ fn look(snapshot: &Snapshot, path: &CStr) -> Option<LockReport> {
 /// Looks at the lock on the file that a path leads to, which was opened.
 fn at_path(snapshot: &Snapshot, path: &CStr, opened: &Result<OwnedFd, Errno>) -> LockReport {
     match opened {
-        Ok(file) => inspect(snapshot, file.as_fd(), record_at(path)),
+        Ok(file) => {
+            let (record, is_occupied) = match content_at(path) {
+                Some(Content::Record(record)) => (Some(record), false),
+                Some(Content::Other) => (None, true),
+                Some(Content::Empty) | None => (None, false),
+            };
+            LockReport {
+                is_occupied,
+                ..inspect(snapshot, file.as_fd(), record)
+            }
+        }
         Err(Errno::NOENT) => LockReport {
             exists: Some(false),
             missing: missing(path),
@@ -112,14 +122,15 @@ fn at_path(snapshot: &Snapshot, path: &CStr, opened: &Result<OwnedFd, Errno>) ->
     }
 }
 
-/// The record, looked at without opening anything that is not a regular file of its length.
-fn record_at(path: &CStr) -> Option<Record> {
+/// What a regular file holds, as far as it can be told without opening one that is not of a record's
+/// length.
+fn content_at(path: &CStr) -> Option<Content> {
     let state = sys::state_of_link(path).ok()?;
     if !record::could_hold_one(&state) {
-        return None;
+        return (state.is_regular && state.size > 0).then_some(Content::Other);
     }
     let flags = OPEN_FLAGS | OFlags::RDONLY | OFlags::NOFOLLOW;
-    fs::open(path, flags, Mode::empty())
-        .ok()
-        .and_then(record::read)
+    let file = fs::open(path, flags, Mode::empty()).ok()?;
+    let state = sys::state_of_descriptor(file.as_fd()).ok()?;
+    Some(Content::of(file.as_fd(), &state))
 }

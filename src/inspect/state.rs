@@ -132,6 +132,8 @@ pub struct LockReport {
     pub displaced: Option<Displaced>,
     /// What the file says, and what became of the process that it names.
     pub record: Option<(Record, RecordedProcess)>,
+    /// The file holds something else than a record, into which no run writes.
+    pub is_occupied: bool,
 }
 
 impl LockReport {
@@ -152,6 +154,7 @@ impl LockReport {
             marked: None,
             displaced: None,
             record: None,
+            is_occupied: false,
         }
     }
 

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use super::file::LockFile;
 use super::kin::Kin;
 use super::mark::Mark;
-use super::record::Record;
+use super::record::{Record, Unrecorded};
 use crate::model::target::LockTarget;
 
 /// A lock that is ours: on the file that the path names, made by `acquire.rs`, or on a server, made by
@@ -29,8 +29,8 @@ pub struct Remarks {
     pub previous: Option<Record>,
     /// Why the name of the lock file is not marked, where it should be.
     pub unmarked: Option<Errno>,
-    /// Why there is no record of this run in a file that is ours to write.
-    pub unrecorded: Option<Errno>,
+    /// Why there is no record of this run in a file that could have one.
+    pub unrecorded: Option<Unrecorded>,
     /// What a server's helper said while it took the lock.
     pub helper_text: Vec<u8>,
 }

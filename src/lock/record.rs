@@ -75,6 +75,25 @@ impl Content {
     }
 }
 
+/// Why a run has no record in a lock file that could have one.
+#[derive(Clone, Copy)]
+pub enum Unrecorded {
+    /// It cannot be written, for this reason.
+    Failed(Errno),
+    /// There is something else in the file, which is not ours to write over.
+    Occupied,
+    /// Its path ends with a symbolic link: whoever made the link would choose what is written into.
+    Linked,
+    /// It has several names.
+    Named,
+}
+
+impl From<Errno> for Unrecorded {
+    fn from(reason: Errno) -> Unrecorded {
+        Unrecorded::Failed(reason)
+    }
+}
+
 /// The record in an open file, if it is a regular file that holds exactly one.
 pub fn read(file: impl AsFd) -> Option<Record> {
     let state = sys::state_of_descriptor(file.as_fd()).ok()?;
@@ -96,24 +115,24 @@ pub fn could_be_ours(state: &FileState) -> bool {
 }
 
 /// Writes our PID into a file, open for reading and writing in this state, that is empty or holds
-/// exactly one record. Anything else is left as it is, which is no error: it is read once more for
-/// that, since somebody may have written into it meanwhile.
+/// exactly one record. Anything else is left as it is: it is read once more for that, since somebody
+/// may have written into it meanwhile.
 ///
 /// # Errors
 ///
-/// The reason why the file cannot be written.
-pub fn write(writer: BorrowedFd<'_>, state: &FileState) -> Result<(), Errno> {
+/// The reason why there is no record.
+pub fn write(writer: BorrowedFd<'_>, state: &FileState) -> Result<(), Unrecorded> {
     // It would cut the record short and send SIGXFSZ, so it is asked before.
     if sys::file_size_limit()? < LENGTH as _ {
-        return Err(Errno::FBIG);
+        return Err(Unrecorded::Failed(Errno::FBIG));
     }
     let record = encode(sys::own_pid()?);
     if matches!(Content::of(writer, state), Content::Other) {
-        return Ok(());
+        return Err(Unrecorded::Occupied);
     }
     match pwrite(writer, &record, 0)? {
         LENGTH => Ok(()),
-        _ => Err(Errno::NOSPC),
+        _ => Err(Unrecorded::Failed(Errno::NOSPC)),
     }
 }
 

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 
 use super::file::{LockFile, refuses_link};
-use super::record::{self, Content, Record};
+use super::record::{self, Content, Record, Unrecorded};
 use crate::model::error::Error;
 use crate::model::lock::{LockApi, LockOptions};
 use crate::sys::{self, FileState};
@@ -29,6 +29,8 @@ pub struct VerifiedName {
     lives: bool,
     /// The path leads to it through a symbolic link at its end, so that its record is another name's.
     is_through_link: bool,
+    /// The PID is to be written into it.
+    wants_record: bool,
 }
 
 impl VerifiedName {
@@ -75,6 +77,7 @@ impl VerifiedName {
             content,
             lives,
             is_through_link: file.is_through_link(),
+            wants_record: options.writes_record,
         }))
     }
 
@@ -107,17 +110,24 @@ impl VerifiedName {
 
     /// Writes our PID into the file, if it is ours to write: a regular file with one name, reached
     /// through no symbolic link, that is empty or holds exactly one record. Anything else is left as it
-    /// is, which is no error.
+    /// is.
     ///
     /// # Errors
     ///
-    /// The reason why a file that is ours to write cannot be written. The run goes on without a record.
-    pub fn write_record(self) -> Result<(), Errno> {
+    /// Why there is no record where one was to be: the run goes on without. Of what is no file that is
+    /// kept, such as a folder or a device, nobody expects one.
+    pub fn write_record(self) -> Result<(), Unrecorded> {
+        let state = &self.state;
         match self.writer {
-            None => Ok(()),
-            Some(_) if matches!(self.content, Content::Other) => Ok(()),
-            Some(_) if !record::could_be_ours(&self.state) => Ok(()),
-            Some(writer) => record::write(writer?.as_fd(), &self.state),
+            _ if !self.wants_record || !state.is_regular => Ok(()),
+            _ if self.is_through_link => Err(Unrecorded::Linked),
+            _ if state.links > 1 => Err(Unrecorded::Named),
+            Some(_) if matches!(self.content, Content::Other) => Err(Unrecorded::Occupied),
+            Some(_) if !record::could_be_ours(state) => Err(Unrecorded::Occupied),
+            Some(writer) => record::write(writer?.as_fd(), state),
+            // It is the kernel's.
+            None if state.size == 0 => Ok(()),
+            None => Err(Unrecorded::Occupied),
         }
     }
 

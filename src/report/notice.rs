@@ -12,6 +12,7 @@ use super::log::Log;
 use super::outcome::{Answer, Outcome};
 use super::stdio;
 use crate::lock::kin::Kin;
+use crate::lock::record::Unrecorded;
 use crate::model::command::CommandLine;
 use crate::model::dialect::Dialect;
 use crate::model::error::Reason;
@@ -25,8 +26,8 @@ use crate::text::time::Elapsed;
 pub enum Notice<'a> {
     /// The name of the lock file cannot be marked.
     NoMark(LockTarget, Errno),
-    /// The PID cannot be written into the lock file.
-    NoRecord(LockTarget, Errno),
+    /// The PID is not written into the lock file.
+    NoRecord(LockTarget, Unrecorded),
     /// The job is to be ended, and only its first process can be.
     OneProcess(LockTarget),
     /// A lock that seems to be an ancestor's is waited for.
@@ -147,13 +148,7 @@ impl Display for Notice<'_> {
                     Reason(*reason)
                 )
             }
-            Notice::NoRecord(target, reason) => {
-                write!(
-                    out,
-                    "cannot write the PID into {target}: {}; running all the same",
-                    Reason(*reason)
-                )
-            }
+            Notice::NoRecord(target, why) => without_record(out, target, *why),
             Notice::WaitsForKin(target, kin) => {
                 write!(
                     out,
@@ -200,4 +195,23 @@ impl Display for Notice<'_> {
             }
         }
     }
+}
+
+/// Why the PID is not in the lock file.
+fn without_record(
+    out: &mut fmt::Formatter<'_>,
+    target: &LockTarget,
+    why: Unrecorded,
+) -> fmt::Result {
+    let why = match why {
+        Unrecorded::Failed(reason) => {
+            let reason = Reason(reason);
+            let what = "cannot write the PID into";
+            return write!(out, "{what} {target}: {reason}; running all the same");
+        }
+        Unrecorded::Occupied => "holds something else than a PID record",
+        Unrecorded::Linked => "is a symbolic link",
+        Unrecorded::Named => "has several names",
+    };
+    write!(out, "{target} {why}, so the PID is not written into it")
 }

@@ -128,6 +128,9 @@ impl Display for Line {
                     }
                 }
                 match &self.1.record {
+                    None if self.1.is_occupied => {
+                        out.write_str("; its lock file holds something else than a PID record")
+                    }
                     Some((_, RecordedProcess::Holds)) | None => Ok(()),
                     // It may well be the holder that is not seen.
                     Some((record, RecordedProcess::Runs)) if holders.confirmed.is_empty() => {

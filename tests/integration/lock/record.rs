@@ -148,6 +148,81 @@ fn what_only_resembles_a_record_is_locked_and_not_changed() {
 }
 
 #[test]
+fn that_the_pid_is_not_written_is_said_with_v_and_in_the_log() {
+    let scene = Scene::new();
+    symlink("lock", scene.path("link")).unwrap();
+    let said = |name: &str, why: &str| {
+        let path = scene.path(name);
+        format!(
+            "{} {why}, so the PID is not written into it",
+            path.display()
+        )
+    };
+    let other = "holds something else than a PID record";
+    for (content, name, why) in [
+        ("4242\n", "lock", other),
+        ("      4242 ", "lock", other),
+        ("      42 2\n", "lock", other),
+        ("#!/bin/sh\nexec sleep 5\n", "lock", other),
+        ("", "link", "is a symbolic link"),
+        ("4242\n", "link", "is a symbolic link"),
+        ("", "second", "has several names"),
+    ] {
+        scene.file("lock", content);
+        if name == "second" {
+            fs::hard_link(scene.lock(), scene.path(name)).unwrap();
+        }
+        let run = |options: &[&str]| {
+            let mut command = nonoverlap(options);
+            command.arg(scene.path(name)).args(["echo", "ran"]);
+            command.current_dir(scene.path("")).run()
+        };
+        run(&[]).expect(0, "ran\n", "");
+        let ended = run(&["-v"]);
+        let line = format!("nonoverlap: {}\n", said(name, why));
+        assert!(ended.stderr().starts_with(&line), "{ended:?}");
+        run(&["--log", "log"]).expect(0, "", "");
+        let log = fs::read_to_string(scene.path("log")).unwrap();
+        assert!(
+            log.contains(&format!(" nonoverlap: {}\n", said(name, why))),
+            "{log}"
+        );
+        fs::remove_file(scene.path("log")).unwrap();
+        // A shared run writes no PID, and a folder never has one.
+        for options in [&["-v", "-s"][..], &["-v", "--fcntl"]] {
+            if cfg!(target_os = "linux") {
+                assert!(!run(options).stderr().contains("PID is not written"));
+            }
+        }
+    }
+    let mut command = nonoverlap(["-v"]);
+    let ended = command.arg(scene.path("")).args(["echo", "ran"]).run();
+    assert!(!ended.stderr().contains("PID is not written"), "{ended:?}");
+}
+
+#[cfg(target_os = "linux")] // Elsewhere holders are not seen.
+#[test]
+fn of_a_held_file_with_something_else_in_it_status_says_so() {
+    let scene = Scene::new();
+    let lock = scene.file("lock", "4242\n");
+    let _holder = Holder::of([&lock]);
+    let ended = nonoverlap(["--status"]).arg(&lock).run();
+    let end = "; its lock file holds something else than a PID record\n";
+    assert!(ended.stdout().ends_with(end), "{ended:?}");
+    // A run that has written its PID, and one that writes none.
+    for options in [&[][..], &["-s"]] {
+        let other = scene.path("other");
+        let _holder = Holder::start(
+            nonoverlap(options)
+                .arg(&other)
+                .args(crate::support::harness::HOLD),
+        );
+        let ended = nonoverlap(["--status"]).arg(&other).run();
+        assert!(!ended.stdout().contains("something else"), "{ended:?}");
+    }
+}
+
+#[test]
 fn a_data_file_is_locked_and_not_changed() {
     let scene = Scene::new();
     let data: Vec<u8> = (0..1_000_003_u32)
