@@ -82,8 +82,8 @@ impl LockFile {
     ///
     /// # Errors
     ///
-    /// [`Error::Open`], [`Error::Create`], [`Error::DanglingLink`], or [`Error::Descriptor`] where no
-    /// descriptor from 10 up is free; [`Error::Replaced`] where the path changes again and again. For a
+    /// [`Error::Open`], [`Error::Leased`], [`Error::Create`], [`Error::DanglingLink`], or
+    /// [`Error::Descriptor`] where no descriptor from 10 up is free; [`Error::Replaced`] where the path changes again and again. For a
     /// descriptor that is not open, [`Error::Lock`].
     pub fn open(target: LockTarget, access: Access) -> Result<LockFile, Error> {
         let path = match target {
@@ -245,7 +245,7 @@ fn open_or_make(path: &'static CStr, access: Access) -> Result<(OwnedFd, bool), 
             }
             // A directory cannot be opened for writing. It is for the lock to say what it wants.
             Err(Errno::ISDIR) => return open_or_make(path, Access::Read),
-            Err(reason) => return Err(Error::Open(LockTarget::File(path), reason)),
+            Err(reason) => return Err(cannot_open(path, reason)),
         }
         match fs::open(
             path,
@@ -257,7 +257,7 @@ fn open_or_make(path: &'static CStr, access: Access) -> Result<(OwnedFd, bool), 
             Err(reason @ (Errno::ROFS | Errno::NOSPC)) => {
                 return Err(Error::Create(path, reason));
             }
-            Err(reason) => return Err(Error::Open(LockTarget::File(path), reason)),
+            Err(reason) => return Err(cannot_open(path, reason)),
         }
     }
     Err(Error::Replaced(LockTarget::File(path)))
@@ -267,8 +267,17 @@ fn open_or_make(path: &'static CStr, access: Access) -> Result<(OwnedFd, bool), 
 fn open_through_link(path: &'static CStr, flags: OFlags) -> Result<OwnedFd, Error> {
     fs::open(path, flags, Mode::empty()).map_err(|reason| match reason {
         Errno::NOENT => Error::DanglingLink(path),
-        other => Error::Open(LockTarget::File(path), other),
+        other => cannot_open(path, other),
     })
+}
+
+/// Why what is there cannot be opened.
+fn cannot_open(path: &'static CStr, reason: Errno) -> Error {
+    let target = LockTarget::File(path);
+    match sys::means_lease(reason) {
+        true => Error::Leased(target),
+        false => Error::Open(target, reason),
+    }
 }
 
 /// What O_NOFOLLOW says of a symbolic link: ELOOP by POSIX, EMLINK on FreeBSD, EFTYPE on NetBSD

@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use rustix::io::Errno;
 
 use super::target::LockTarget;
+use crate::sys;
 use crate::text::escape::Escaped;
 
 /// Why the command was not run. One variant for each step that can fail, with what it was done to.
@@ -17,6 +18,8 @@ pub enum Error {
     Usage(String),
     /// The lock file cannot be opened, or looked at.
     Open(LockTarget, Errno),
+    /// The lock file cannot be opened as long as a program has a lease on it.
+    Leased(LockTarget),
     /// The lock file does not exist and cannot be made.
     Create(&'static CStr, Errno),
     /// The lock file is a symbolic link to nothing, and nothing is ever made through a link.
@@ -78,6 +81,7 @@ impl Display for Error {
         match self {
             Error::Usage(what) => write!(out, "{}", Escaped(what.as_bytes())),
             Error::Open(target, reason) => cannot(out, "open lock file", target, reason),
+            Error::Leased(target) => write!(out, "cannot lock {target}: {LEASED}"),
             Error::Create(path, reason) => cannot(out, "create lock file", &shown(path), reason),
             Error::DanglingLink(path) => write!(
                 out,
@@ -110,7 +114,7 @@ impl Display for Error {
             Error::CannotEnd(target, why) => {
                 write!(out, "cannot end the command of {target}: {why}")
             }
-            Error::Log(log, reason) => cannot(out, "open log", &path(log), reason),
+            Error::Log(log, reason) => cannot_open_log(out, &path(log), reason),
             Error::RedirectOutput(reason) => {
                 cannot(out, "send the command's output to", &"the log", reason)
             }
@@ -137,6 +141,10 @@ impl Display for Error {
     }
 }
 
+/// Why a file cannot be opened on which a program has a lease, and what to do.
+pub const LEASED: &str = "a program has a lease on it, such as Samba or an NFS server; \
+                          it has been told to give it back, so try again";
+
 /// `cannot VERB OBJECT: reason`, the form of every error of the system's.
 fn cannot(
     out: &mut fmt::Formatter<'_>,
@@ -145,6 +153,14 @@ fn cannot(
     reason: &Errno,
 ) -> fmt::Result {
     write!(out, "cannot {verb} {object}: {}", Reason(*reason))
+}
+
+/// The same for a log that is written.
+fn cannot_open_log(out: &mut fmt::Formatter<'_>, log: &dyn Display, reason: &Errno) -> fmt::Result {
+    match sys::means_lease(*reason) {
+        true => write!(out, "cannot open log {log}: {LEASED}"),
+        false => cannot(out, "open log", log, reason),
+    }
 }
 
 /// The same for a log that is read: a FIFO or a folder gives no reason of the system's.

@@ -4,6 +4,7 @@ use rustix::io::Errno;
 
 use super::dialect::Dialect;
 use super::error::Error;
+use crate::sys;
 
 /// Every exit status of our own, for people. [`Error::status`] is the same for the program.
 pub fn exit_statuses(dialect: Dialect) -> impl Iterator<Item = &'static (u8, &'static str)> {
@@ -77,7 +78,8 @@ impl Error {
             {
                 71
             }
-            Error::Lock(..) | Error::Replaced(_) => 65,
+            Error::Lock(..) | Error::Replaced(_) | Error::Leased(_) => 65,
+            Error::Log(_, reason) if sys::means_lease(*reason) => 73,
             Error::Open(..) | Error::ReadLog(..) => 66,
             Error::Mark(..) | Error::Look(..) => 71,
             Error::Descriptor(..)

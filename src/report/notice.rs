@@ -15,7 +15,7 @@ use crate::lock::kin::Kin;
 use crate::lock::record::Unrecorded;
 use crate::model::command::CommandLine;
 use crate::model::dialect::Dialect;
-use crate::model::error::Reason;
+use crate::model::error::{LEASED, Reason};
 use crate::model::reporting::{Reporting, Verbosity};
 use crate::model::target::LockTarget;
 use crate::sys::{self, End};
@@ -205,7 +205,10 @@ fn without_record(
 ) -> fmt::Result {
     let why = match why {
         Unrecorded::Failed(reason) => {
-            let reason = Reason(reason);
+            let reason = match sys::means_lease(reason) {
+                true => LEASED.to_owned(),
+                false => Reason(reason).to_string(),
+            };
             let what = "cannot write the PID into";
             return write!(out, "{what} {target}: {reason}; running all the same");
         }

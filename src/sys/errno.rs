@@ -39,3 +39,9 @@ pub fn cannot_fail(result: c_int) {
         last_words::end(b"nonoverlap: the system refuses a call about signals\n");
     }
 }
+
+/// Whether an error of open(2), with O_NONBLOCK, means that a program has a lease on the file, which it
+/// has been told to give back. Only Linux has leases.
+pub fn means_lease(reason: Errno) -> bool {
+    cfg!(target_os = "linux") && reason == Errno::WOULDBLOCK
+}

@@ -48,7 +48,7 @@ mod unwind_stubs;
 pub use clock::local_time;
 pub use descriptor::{callers_descriptor, move_up};
 pub(crate) use entry::entry_point;
-pub use errno::errno_of;
+pub use errno::{errno_of, means_lease};
 pub use exec::{ExecArgs, environment_with};
 pub use file_state::{
     FileId, FileState, is_kernels, of_descriptor as state_of_descriptor, of_link as state_of_link,

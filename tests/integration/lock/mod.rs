@@ -10,6 +10,8 @@ mod deleted_waiting;
 mod descriptor;
 mod exclusion;
 mod file;
+#[cfg(target_os = "linux")] // Nowhere else are there leases.
+mod leased;
 #[cfg(target_os = "linux")] // Nowhere else do others see the mark of a run.
 mod name;
 mod other_tools;
