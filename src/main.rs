@@ -70,7 +70,7 @@ use model::lock::{LockApi, LockOptions};
 use model::reporting::Reporting;
 use model::request::{Request, Run};
 use model::target::{self, LockTarget};
-use report::log::Log;
+use report::log::{self, Log};
 use report::notice::Notice;
 use report::outcome::{Answer, Outcome};
 use run::exec::{self, ExecContext};
@@ -134,7 +134,12 @@ fn lock_descriptor(
 /// The log is opened before the lock, so that what is wrong with it is told before anybody is kept
 /// out, and so that it hears why nothing was run.
 fn run_locked(run: &Run) -> Result<Outcome, Error> {
-    let log = run.log.as_deref().map(Log::open).transpose()?;
+    let log = run.log.as_deref().map(|path| {
+        log::check_name(path, run.target, run.slots)?;
+        let log = Log::open(path)?;
+        log.is_no_slot(run.target, run.slots).map(|()| log)
+    });
+    let log = log.transpose()?;
     let hear = |target| {
         let log = log.as_ref();
         move |error: &Error| log.into_iter().for_each(|log| log.error(target, error))

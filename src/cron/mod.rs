@@ -20,6 +20,7 @@ use crate::model::reporting::Verbosity;
 use crate::model::request::{Apply, Format, Install};
 use crate::model::target::LockTarget;
 use crate::report::installing::Remark;
+use crate::report::log;
 use crate::report::outcome::{Answer, Outcome};
 use crate::report::status;
 use folders::Wanted;
@@ -38,6 +39,9 @@ pub fn install(asked: &Install) -> Result<Outcome, Error> {
     let log = log.map(|log| here.log(log)).transpose()?;
     if log.as_ref() == Some(&lock) {
         return Err(usage("--log takes another file than the lock file"));
+    }
+    if let Some(log) = &asked.run.log {
+        log::check_name(log, asked.run.target, asked.run.slots)?;
     }
     let line = entry::line(asked, &here, &lock)?;
     let verbosity = asked.run.reporting.verbosity;

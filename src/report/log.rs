@@ -1,9 +1,10 @@
 //! The log that a run was told to write: the command's own output, and a dated line for all that a run
 //! has to say.
 
-use std::ffi::OsStr;
+use std::ffi::{CString, OsStr};
 use std::fmt::Display;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 
 use rustix::fs::{self, Mode, OFlags, SeekFrom};
 use rustix::io::{self, Errno};
@@ -12,12 +13,61 @@ use rustix::stdio;
 use crate::lock::file::LockFile;
 use crate::lock::held::Held;
 use crate::model::error::Error;
-use crate::model::target::LockTarget;
+use crate::model::target::{self, LockTarget};
 use crate::sys::{self, FileId};
 use crate::text::time::{Moment, Zone};
 
 /// The first descriptor that is none of the three streams.
 const BEHIND_THE_STREAMS: RawFd = 3;
+
+/// Refuses a log that has the name of the lock file, or of a slot's, in the same folder, however both are
+/// spelled. Nothing is opened for it, and so nothing made.
+///
+/// # Errors
+///
+/// [`Error::Usage`].
+pub fn check_name(log: &OsStr, target: LockTarget, slots: Option<u16>) -> Result<(), Error> {
+    let Some((log_folder, log_name)) = split(log.as_bytes()) else {
+        return Ok(());
+    };
+    let folder_of = |folder: &[u8]| {
+        let state = sys::state_of_path(&CString::new(folder).ok()?).ok()?;
+        Some(state.id)
+    };
+    for (_, target) in target::slots(target, slots) {
+        let LockTarget::File(path) = target else {
+            continue;
+        };
+        let Some((folder, _)) = split(path.to_bytes()).filter(|(_, name)| *name == log_name) else {
+            continue;
+        };
+        let there = folder_of(folder);
+        if there.is_some() && there == folder_of(log_folder) {
+            return Err(is_lock_file(target));
+        }
+    }
+    Ok(())
+}
+
+/// The folder of a path and the last name in it, if that is one that a file can have.
+fn split(mut path: &[u8]) -> Option<(&[u8], &[u8])> {
+    while let Some(rest) = path.strip_suffix(b"/").or(path.strip_suffix(b"/.")) {
+        path = rest;
+    }
+    let slash = path.iter().rposition(|&byte| byte == b'/');
+    let (folder, name) = match slash {
+        Some(slash) => path.split_at(slash + 1),
+        None => (&b"."[..], path),
+    };
+    (!matches!(name, b"" | b"." | b"..")).then_some((folder, name))
+}
+
+/// What is wrong with a log that is a lock file.
+fn is_lock_file(target: LockTarget) -> Error {
+    Error::Usage(format!(
+        "--log takes another file than the lock file {target}"
+    ))
+}
 
 /// A log that is open for appending.
 pub struct Log {
@@ -52,6 +102,25 @@ impl Log {
         })
     }
 
+    /// Refuses a log that is the lock file of another slot than the first, by another name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Usage`].
+    pub fn is_no_slot(&self, target: LockTarget, slots: Option<u16>) -> Result<(), Error> {
+        // Each is looked at when it is opened; but a run is to write into none of them.
+        for (_, target) in target::slots(target, slots).skip(1) {
+            let LockTarget::File(path) = target else {
+                continue;
+            };
+            let there = sys::state_of_path(path).ok().map(|state| state.id);
+            if there.is_some() && there == self.id {
+                return Err(is_lock_file(target));
+            }
+        }
+        Ok(())
+    }
+
     /// Refuses a log that is the lock file: its lines would stand where the record does.
     ///
     /// # Errors
@@ -60,10 +129,7 @@ impl Log {
     pub fn is_not(&self, lock_file: &LockFile) -> Result<(), Error> {
         let id = sys::state_of_descriptor(lock_file.as_fd()).map(|state| state.id);
         match (self.id, id) {
-            (Some(log), Ok(lock)) if log == lock => Err(Error::Usage(format!(
-                "--log takes another file than the lock file {}",
-                lock_file.target()
-            ))),
+            (Some(log), Ok(lock)) if log == lock => Err(is_lock_file(lock_file.target())),
             _ => Ok(()),
         }
     }

@@ -71,6 +71,61 @@ fn no_log_without_a_command_and_none_in_the_lock_file_itself() {
         let left = fs::read_dir(scene.path("")).unwrap().count();
         assert_eq!(left, 0, "{words}: something was made");
     }
+    // However it is spelled.
+    fs::create_dir(scene.path("sub")).unwrap();
+    symlink("sub", scene.path("linked")).unwrap();
+    let folder = scene.path("");
+    let folder = folder.display();
+    let spelled = [
+        "--log ./lock lock".to_owned(),
+        "--log lock .//lock".to_owned(),
+        "--log sub/../lock lock".to_owned(),
+        "--log sub/./lock sub//lock".to_owned(),
+        "--log linked/lock sub/lock".to_owned(),
+        "--log sub/lock linked/./lock".to_owned(),
+        format!("--log lock {folder}/lock"),
+        format!("--log {folder}/sub/lock linked/lock"),
+        // A slot's, which this run would not even open.
+        "-j2 --log lock.2 lock".to_owned(),
+        "-j 12 --log ./lock.12 lock".to_owned(),
+        "-j2 --log ./lock lock".to_owned(),
+        format!("-j2 --log {folder}//lock.2 ./lock"),
+    ];
+    for words in spelled {
+        let ended = in_scene(&format!("\"$0\" {words} echo ran"));
+        assert_eq!((ended.code(), &ended.stdout[..]), (Some(64), &b""[..]));
+        assert!(ended.stderr().starts_with(other), "{words}: {ended:?}");
+        let left = fs::read_dir(scene.path("")).unwrap().count();
+        assert_eq!(left, 2, "{words}: something was made");
+        assert_eq!(fs::read_dir(scene.path("sub")).unwrap().count(), 0);
+    }
+    // These are others.
+    for words in [
+        "--log lock.2 lock",
+        "-j2 --log lock.3 lock",
+        "--log sub/lock lock",
+        "--log .lock lock",
+    ] {
+        in_scene(&format!("\"$0\" {words} true")).expect(0, "", "");
+    }
+    fs::remove_file(scene.path("sub/lock")).unwrap();
+    // Of a slot, by another name.
+    scene.file("lock.2", record_of(4242));
+    fs::hard_link(scene.path("lock.2"), scene.path("hard.2")).unwrap();
+    symlink("lock.2", scene.path("link.2")).unwrap();
+    for words in [
+        "-j2 --log hard.2 lock",
+        "-j2 --log link.2 lock",
+        "-j2 --log hard.2 ./lock",
+    ] {
+        let ended = in_scene(&format!("\"$0\" {words} echo ran"));
+        assert_eq!((ended.code(), &ended.stdout[..]), (Some(64), &b""[..]));
+        assert!(ended.stderr().starts_with(other), "{words}: {ended:?}");
+        assert_eq!(
+            fs::read_to_string(scene.path("lock.2")).unwrap(),
+            record_of(4242)
+        );
+    }
     // By another name it is known when both are open, and not written to.
     scene.file("lock", record_of(4242));
     symlink("lock", scene.path("link")).unwrap();
