@@ -353,3 +353,90 @@ pub fn undated(line: &str) -> &str {
     assert_eq!(form, "0000-00-00 00:00:00 +0000 nonoverlap: ", "{line}");
     rest
 }
+
+#[test]
+fn a_zone_that_is_a_fifo_keeps_no_command_from_running() {
+    let scene = Scene::new();
+    let fifo = scene.path("zone");
+    Command::new("mkfifo").arg(&fifo).run().expect(0, "", "");
+    let path = fifo.to_str().unwrap();
+    let behind = format!("../../../../../../../../../../../../../..{path}");
+    let folder = scene.path("").to_str().unwrap().to_owned();
+    for (zone, folder) in [
+        (format!(":{path}"), None),
+        (path.to_owned(), None),
+        (behind.clone(), None),
+        (format!(":{behind}"), None),
+        ("zone".to_owned(), Some(&folder)),
+        (":./zone".to_owned(), Some(&folder)),
+        ("./zone".to_owned(), None),
+        ("/dev/tty".to_owned(), None),
+    ] {
+        let environment = [("TZ", Some(&zone)), ("TZDIR", folder)];
+        let mut command = logged(&scene);
+        for (name, value) in environment {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command.args(["echo", "ran"]).run().expect(0, "", "");
+        let lines = lines_of(&scene.path("log"));
+        assert!(
+            lines[0].contains(" +0000 nonoverlap: "),
+            "{zone}: {lines:?}"
+        );
+        assert_eq!(lines[1..], ["ran"], "{zone}");
+        fs::remove_file(scene.path("log")).unwrap();
+    }
+}
+
+#[test]
+fn without_a_zone_the_calendar_is_that_of_utc() {
+    let scene = Scene::new();
+    let fifo = scene.path("zone");
+    Command::new("mkfifo").arg(&fifo).run().expect(0, "", "");
+    let lock = scene.file("lock", record_of(i32::MAX as u32));
+    for date in [
+        "1970-01-01 00:00:00",
+        "1972-02-29 12:34:56",
+        "1999-12-31 23:59:59",
+        "2000-01-01 00:00:00",
+        "2000-02-29 23:59:59",
+        "2000-03-01 00:00:00",
+        "2023-02-28 23:59:59",
+        "2023-03-01 00:00:00",
+        "2024-12-31 23:59:59",
+        "2037-11-30 06:07:08",
+    ] {
+        let digits = date
+            .replace(['-', ' '], "")
+            .replacen(':', "", 1)
+            .replace(':', ".");
+        let mut touch = Command::new("touch");
+        let touch = touch.env("TZ", "UTC0").args(["-t", &digits]).arg(&lock);
+        touch.run().expect(0, "", "");
+        let mut status = nonoverlap(["--status".as_ref(), lock.as_os_str()]);
+        let said = status.env("TZ", &fifo).run().stdout();
+        assert!(said.contains(&format!(" began {date} as PID ")), "{said}");
+    }
+}
+
+#[test]
+fn a_zone_in_a_file_of_the_users_own_is_taken() {
+    let scene = Scene::new();
+    let Some(zone) = [
+        "/usr/share/zoneinfo/Asia/Kolkata",
+        "/usr/share/zoneinfo/Asia/Calcutta",
+    ]
+    .iter()
+    .find(|zone| Path::new(zone).is_file()) else {
+        return left_out("a zone of the user's own", "there are no zones here");
+    };
+    fs::copy(zone, scene.path("zone")).unwrap();
+    let mut command = logged(&scene);
+    command.env("TZ", format!(":{}", scene.path("zone").display()));
+    command.arg("true").run().expect(0, "", "");
+    let lines = lines_of(&scene.path("log"));
+    assert!(lines[0].contains(" +0530 nonoverlap: "), "{lines:?}");
+}
