@@ -170,6 +170,7 @@ fn cannot_read(
     reason: Option<&Errno>,
 ) -> fmt::Result {
     match reason {
+        Some(reason) if sys::means_lease(*reason) => write!(out, "cannot read log {log}: {LEASED}"),
         Some(reason) => cannot(out, "read log", log, reason),
         None => write!(out, "cannot read log {log}: it is no regular file"),
     }

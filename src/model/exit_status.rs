@@ -73,6 +73,7 @@ impl Error {
         match self {
             Error::Usage(_) => 64,
             Error::Print(_) if dialect == Dialect::Flock => UNWRITTEN_AS_FLOCK,
+            Error::ReadLog(_, Some(reason)) if sys::means_lease(*reason) => 66,
             Error::Open(_, reason) | Error::Lock(_, reason) | Error::ReadLog(_, Some(reason))
                 if is_shortage(*reason) =>
             {
