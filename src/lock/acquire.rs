@@ -156,7 +156,7 @@ impl Tries<'_> {
         }
         let kin = kin::of(file, self.options);
         let waits = match (self.deadline, kin) {
-            (Deadline::Now, _) | (_, Some(Kin::Ourselves(_))) => false,
+            (Deadline::Now, _) | (_, Some(Kin::Ourselves(_) | Kin::Guardian)) => false,
             (Deadline::At(_) | Deadline::Never, kin) => {
                 self.tell(file.target(), kin);
                 if take::wait(file, self.options, self.deadline)? {

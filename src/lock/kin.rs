@@ -11,14 +11,16 @@ use super::mark::{Claim, Name};
 use super::record::{Content, Record};
 use crate::model::lock::{LockApi, LockMode, LockOptions};
 use crate::model::target::LockTarget;
-use crate::sys::{self, FileState, MarkedRange, OwnApi, OwnLock};
+use crate::sys::{self, FileState, MarkedRange, OwnApi, OwnLock, Snapshot};
 
 /// Who has a lock that is in our way, if not a stranger.
 #[derive(Clone, Copy)]
 pub enum Kin {
     /// This very process, which has inherited it on this descriptor. It can never be waited for.
     Ourselves(RawFd),
-    /// By its record a process that has started us, with this PID: `--close`, or a job that does not
+    /// The guardian of this very process, which holds it until we end.
+    Guardian,
+    /// By its record, a process that has started us, with this PID: `--close`, or a job that does not
     /// hand its descriptors on. It may go on without us, so it can be waited for.
     Ancestor(u32),
 }
@@ -102,7 +104,21 @@ fn by_record(file: &LockFile, options: &LockOptions, state: &FileState) -> Optio
         (LockTarget::File(_), Content::Record(record)) if is_a_runs => record,
         _ => return None,
     };
-    is_by_ancestor(&record).then_some(Kin::Ancestor(record.pid))
+    match record.pid == process::id() {
+        true => is_guardians(file).then_some(Kin::Guardian),
+        false => is_by_ancestor(&record).then_some(Kin::Ancestor(record.pid)),
+    }
+}
+
+/// Whether a guardian has the lock on this file for us: a shell that was started with `--close` has become
+/// us by exec.
+fn is_guardians(file: &LockFile) -> bool {
+    let locks = Snapshot::take().of(file.as_fd(), None);
+    let mut wards = locks
+        .holders
+        .iter()
+        .filter_map(|&pid| sys::process(pid)?.ward);
+    wards.any(|ward| ward == process::id())
 }
 
 /// Whether an ancestor of ours has written this record.
@@ -113,7 +129,7 @@ fn by_record(file: &LockFile, options: &LockOptions, state: &FileState) -> Optio
 fn is_by_ancestor(record: &Record) -> bool {
     let parent = getppid().map(|parent| parent.as_raw_nonzero().get().unsigned_abs());
     let is_near = parent == Some(record.pid) || sys::is_in_our_session(record.pid);
-    if !is_near || record.pid == process::id() || !is_self_or_ancestor(record.pid) {
+    if !is_near || !is_self_or_ancestor(record.pid) {
         return false;
     }
     let started = sys::process(record.pid).and_then(|process| process.started);

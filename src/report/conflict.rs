@@ -81,7 +81,7 @@ impl Conflict<'_> {
             .map(|busy| match busy.target {
                 // Its helper has told already, or does not know.
                 LockTarget::Remote(_) => (busy, None),
-                _ if matches!(busy.kin, Some(Kin::Ourselves(_))) => (busy, None),
+                _ if matches!(busy.kin, Some(Kin::Ourselves(_) | Kin::Guardian)) => (busy, None),
                 target => (busy, inspect::inspect(&snapshot, target).holders()),
             })
             .collect();
@@ -143,6 +143,10 @@ impl Display for Double {
                 out,
                 " by this very job: it was started under the same lock, on descriptor {descriptor}, which it \
                  has inherited; remove one of the two"
+            ),
+            Kin::Guardian => out.write_str(
+                " by the guardian of this very job: it was started under the same lock, with --close; remove \
+                 one of the two",
             ),
             Kin::Ancestor(pid) => write!(
                 out,

@@ -42,9 +42,9 @@ const START: [&str; 2] = ["arch_prctl", "set_tid_address"];
 
 /// A lock that is taken: is it our own? That is told in any case. The file, by its numbers; our
 /// descriptors, of which these are there: 0, 1 and 2, the lock file's and the list's own; and whether the
-/// PID of the record is of our session or our parent's. The last one asks whether a person looks at
+/// PID of the record is ours, our parent's or of our session. The last one asks whether a person looks at
 /// stderr.
-const REFUSAL: [&str; 19] = [
+const REFUSAL: [&str; 20] = [
     "open",
     "fcntl",
     "close",
@@ -59,6 +59,7 @@ const REFUSAL: [&str; 19] = [
     "getdents64",
     "close",
     "pread",
+    "getpid",
     "getppid",
     "getsid",
     "getsid",

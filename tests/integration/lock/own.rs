@@ -293,3 +293,35 @@ fn a_job_that_hands_no_descriptors_on_is_told_by_its_record() {
         "{ended:?}"
     );
 }
+
+#[test]
+fn a_job_whose_guardian_has_the_lock_is_told_so_and_waits_for_nobody() {
+    for (options, status) in WAYS {
+        let scene = Scene::new();
+        let script = format!("exec \"$0\" {options} \"$1\" echo ran");
+        let said = format!(
+            "nonoverlap: {} is held by the guardian of this very job: it was started under the same lock, \
+             with --close; remove one of the two; not started\n",
+            scene.lock().display()
+        );
+        in_job(&scene, &["-o"], &script).expect(status, "", &said);
+    }
+}
+
+#[test]
+fn an_old_record_that_names_a_relative_by_chance_is_of_a_stranger() {
+    let scene = Scene::new();
+    let lock = scene.lock();
+    // A run that writes no record holds it, and the PID in the file has come again: it is the shell's.
+    let holder = Holder::start(
+        nonoverlap(["-s"])
+            .arg(&lock)
+            .args(crate::support::harness::HOLD),
+    );
+    let script = "printf '%10d\\n' $$ >\"$1\"; touch -t 200001010000 \"$1\"; \"$0\" \"$1\" echo ran; \
+        \"$0\" -qw 0.02 \"$1\" echo ran; exec \"$0\" -qw 0.02 \"$1\" echo ran";
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script, NONOVERLAP]).arg(&lock);
+    shell.run().expect(1, "", "");
+    holder.end();
+}
