@@ -4,8 +4,6 @@
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::process;
 
-use rustix::process::getppid;
-
 use super::file::LockFile;
 use super::mark::{Claim, Name};
 use super::record::{Content, Record};
@@ -127,8 +125,7 @@ fn is_guardians(file: &LockFile) -> bool {
 /// what the other questions do. So only a parent and the processes of our session are looked up: cron
 /// gives each job a session. In a PID namespace the number may be another's.
 fn is_by_ancestor(record: &Record) -> bool {
-    let parent = getppid().map(|parent| parent.as_raw_nonzero().get().unsigned_abs());
-    let is_near = parent == Some(record.pid) || sys::is_in_our_session(record.pid);
+    let is_near = sys::parent() == Some(record.pid) || sys::is_in_our_session(record.pid);
     if !is_near || !is_self_or_ancestor(record.pid) {
         return false;
     }

@@ -111,9 +111,7 @@ impl Display for Error {
                 cannot(out, "lock", &what, reason)
             }
             Error::Helper(target, _, why) => write!(out, "cannot lock {target}: {}", Escaped(why)),
-            Error::CannotEnd(target, why) => {
-                write!(out, "cannot end the command of {target}: {why}")
-            }
+            Error::CannotEnd(target, why) => write!(out, "cannot end the job of {target}: {why}"),
             Error::Log(log, reason) => cannot_open_log(out, &path(log), reason),
             Error::RedirectOutput(reason) => {
                 cannot(out, "send the command's output to", &"the log", reason)

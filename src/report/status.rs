@@ -117,15 +117,8 @@ impl Display for Line {
                     1 => out.write_str("; 1 waits")?,
                     count => write!(out, "; {count} wait")?,
                 }
-                match self.1.displaced {
-                    None => {}
-                    Some(Displaced::Deleted) => out.write_str("; its lock file was deleted")?,
-                    Some(Displaced::Renamed) => {
-                        out.write_str("; its lock file was renamed or replaced")?;
-                    }
-                    Some(Displaced::Unknown) => {
-                        out.write_str("; its lock file was deleted, renamed or replaced")?;
-                    }
+                if let Some(displaced) = self.1.displaced {
+                    write!(out, "; its lock file was {}", became(displaced))?;
                 }
                 match &self.1.record {
                     None if self.1.is_occupied => {
@@ -172,6 +165,15 @@ impl Display for Line {
                 None => write!(out, "cannot tell: {}", Reason(*reason)),
             },
         }
+    }
+}
+
+/// What became of a lock file that is not where it was.
+fn became(displaced: Displaced) -> &'static str {
+    match displaced {
+        Displaced::Deleted => "deleted",
+        Displaced::Renamed => "renamed or replaced",
+        Displaced::Unknown => "deleted, renamed or replaced",
     }
 }
 

@@ -33,7 +33,6 @@ mod observe;
 mod ofd_lock;
 mod ourselves;
 mod search;
-mod session;
 mod signal;
 mod timer;
 mod words;
@@ -62,9 +61,8 @@ pub use observe::{
     command_line, identity, knows_every_pid, own_locks, pid_in_proc, process,
 };
 pub use ofd_lock::{HAVE_RANGES, RangeLock, try_range, wait_range};
-pub use ourselves::{file_size_limit, own_pid, own_user};
+pub use ourselves::{file_size_limit, is_in_our_session, own_pid, own_user, parent};
 pub use search::{SHELL, find, search_and_execute};
-pub use session::is_in_our_session;
 pub use signal::{reaches_us, with_children, without_write_signals};
 pub use timer::WaitTimer;
 pub use words::Words;

@@ -1,5 +1,6 @@
 //! What this process is and may do. What `rustix` has for these takes it for granted that the calls
-//! succeed: a sandbox that refuses one ends it with a panic, or has it give what nobody has written.
+//! succeed, and that a PID is not 0, as it is of who is outside of our PID namespace: it ends with a panic
+//! then, or gives what nobody has written.
 
 use std::mem::MaybeUninit;
 
@@ -40,4 +41,23 @@ pub fn file_size_limit() -> Result<libc::rlim_t, Errno> {
     // SAFETY: zeroed at first, and integers throughout.
     let limit = unsafe { limit.assume_init() };
     Ok(limit.rlim_cur)
+}
+
+/// The PID of the process that has started this one, or adopted it. Nothing where it is outside of our PID
+/// namespace.
+pub fn parent() -> Option<u32> {
+    // SAFETY: getppid(2) touches no memory of ours.
+    let parent = unsafe { libc::getppid() };
+    u32::try_from(parent).ok().filter(|&parent| parent > 0)
+}
+
+/// Whether a process is of our session. Not where that cannot be told.
+pub fn is_in_our_session(pid: u32) -> bool {
+    let of = |pid: u32| {
+        let pid = libc::pid_t::try_from(pid).ok()?;
+        // SAFETY: getsid(2) touches no memory of ours.
+        let session = check(unsafe { libc::getsid(pid) }).ok()?;
+        Some(session).filter(|&session| session > 0)
+    };
+    of(pid).is_some_and(|session| of(0) == Some(session))
 }

@@ -382,10 +382,15 @@ fn a_lock_that_the_caller_keeps_stays_the_callers() {
         "exec 9>{lock}\n{NONOVERLAP} -o --fd 9 sh -c 'test ! -e /proc/$$/fd/9 && echo closed'\n\
          grep -c ^lock /proc/$$/fdinfo/9\n{NONOVERLAP} -E 5 {lock} true; echo $?"
     );
+    let held = format!(
+        "nonoverlap: {} is held by this very job: it was started under the same lock, on descriptor 9, \
+         which it has inherited; remove one of the two; not started\n",
+        scene.lock().display()
+    );
     Command::new("sh")
         .args(["-c", &script])
         .run()
-        .expect(0, "closed\n1\n5\n", "");
+        .expect(0, "closed\n1\n5\n", &held);
 }
 
 #[test]

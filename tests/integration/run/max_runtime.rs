@@ -345,7 +345,7 @@ fn in_process_1_of_a_namespace_nothing_runs() {
         .arg(&log)
         .arg(scene.lock());
     let message = format!(
-        "nonoverlap: cannot end the command of {}: it would be process 1, which the kernel sends no signal\n",
+        "nonoverlap: cannot end the job of {}: it would be process 1, which the kernel sends no signal\n",
         scene.lock().display()
     );
     unshare.args(["echo", "ran"]).run().expect(71, "", &message);

@@ -395,7 +395,7 @@ fn where_the_job_could_not_be_ended_nothing_runs() {
         match why {
             None => run.expect(0, "", ""),
             Some(why) => {
-                let message = format!("nonoverlap: cannot end the command of {word}: {why}\n");
+                let message = format!("nonoverlap: cannot end the job of {word}: {why}\n");
                 run.expect(71, "", &message);
             }
         }
