@@ -150,9 +150,10 @@ pub fn memory(folder: &Path, programs: &Programs, tools: &[Tool]) -> Vec<Memory>
 fn hold(name: String, mut command: Command) -> Memory {
     let mut child = command.spawn().unwrap();
     let family = loop {
-        let family = family_of(child.id());
-        if family.iter().any(|pid| is_named(*pid, "staying")) {
-            break family;
+        let runs = |pid: &u32| is_named(*pid, "staying");
+        if family_of(child.id()).iter().any(runs) {
+            // By now all are there.
+            break family_of(child.id());
         }
         assert!(child.try_wait().unwrap().is_none(), "{command:?} has ended");
         std::thread::sleep(Duration::from_millis(1));

@@ -9,6 +9,7 @@ use std::env;
 use std::fs;
 use std::process::Command;
 
+use crate::support::crontab::path_with;
 use crate::support::harness::{
     Ended, HOLD, Holder, NONOVERLAP, Run, Scene, becomes_free, has_tool, nonoverlap, record_of,
 };
@@ -117,6 +118,16 @@ fn an_answer_survives_every_error() {
     ));
     survives(&answer(&["--history", "log"], Lock::Free, &[0, 66, 71]));
     survives(&answer(&["--help"], Lock::Free, &[0, 71]));
+    // It changes nothing.
+    let install = &["--install", "@daily", "--dry-run", "lock", "true"];
+    survives(&answer(install, Lock::Free, &[0, 66, 69, 71, 73, 126, 127]));
+}
+
+/// The helper says that the lock is held. (What a helper passes is another test's.)
+#[test]
+fn a_lock_on_a_server_survives_every_error() {
+    survives(&answer(&["t://x", "true"], Lock::Free, &[1, 69, 71]));
+    survives(&answer(&["--status", "t://x"], Lock::Free, &[4, 71]));
 }
 
 /// With so little memory that one page after the other is missing, from where on the kernel can start it
@@ -200,6 +211,10 @@ fn attempt(scene: &Scene, mode: &Mode, options: &[&str]) -> (BTreeSet<(String, u
         .arg(NONOVERLAP)
         .args(mode.words)
         .current_dir(scene.path(""));
+    if !scene.path("nonoverlap-t").exists() {
+        scene.script("nonoverlap-t", "#!/bin/sh\nexit 1\n");
+    }
+    strace.env("PATH", path_with(&scene.path("")));
     if mode.runs {
         // The file may be another one's than it was, so its name is asked for.
         let script = "grep -q \":$(stat -c %i \"${NONOVERLAP_SLOT:+lock.$NONOVERLAP_SLOT}\" 2>/dev/null || stat -c %i lock) \" /proc/locks && echo locked >said || echo unlocked >said";
