@@ -145,13 +145,15 @@ fn run_locked(run: &Run) -> Result<Outcome, Error> {
         move |error: &Error| log.into_iter().for_each(|log| log.error(target, error))
     };
     guardian::check(run).inspect_err(hear(run.target))?;
+    let guardians_log = guardian::log(run)?;
     let stopwatch = run.reporting.stopwatch();
     let mut busy = Vec::new();
     for (slot, target) in target::slots(run.target, run.slots) {
         match take(target, run, log.as_ref()).inspect_err(hear(target))? {
             Attempt::Held(held) => {
                 let log = log.as_ref();
-                let error = start(run, held, stopwatch, ExecContext { slot, log });
+                let context = ExecContext { slot, log };
+                let error = start(run, held, stopwatch, context, guardians_log);
                 return error.inspect_err(hear(target)).map(|never| match never {});
             }
             Attempt::Busy(lock) => busy.push(lock),
@@ -183,6 +185,7 @@ fn start(
     held: Held,
     stopwatch: Option<Instant>,
     context: ExecContext<'_>,
+    guardians_log: Option<Log>,
 ) -> Result<Infallible, Error> {
     let target = held.file().target();
     let tell = |notice| run.reporting.tell(context.log, &notice);
@@ -199,7 +202,7 @@ fn start(
     if let Some(record) = remarks.previous.filter(inspect::has_let_go) {
         tell(Notice::LetGo(target, record.pid));
     }
-    let duties = Duties::of(&held, run)?;
+    let duties = Duties::of(&held, run, guardians_log)?;
     if duties.as_ref().is_some_and(Duties::reach_one_process) {
         tell(Notice::OneProcess(target));
     }

@@ -40,7 +40,10 @@ fn run(lock: &[u8], line: &[u8]) -> Option<InstalledRun> {
     let options = words.get(4..).unwrap_or_default();
     let options = options.split(|word| word == lock).next()?;
     let value = |names: [&[u8]; 2]| {
-        let at = options.iter().position(|word| names.contains(&&word[..]))?;
+        // The last one wins.
+        let at = options
+            .iter()
+            .rposition(|word| names.contains(&&word[..]))?;
         options.get(at + 1)
     };
     let slots = value([b"-j", b"--slots"]);

@@ -18,7 +18,7 @@ use crate::model::command::CommandLine;
 use crate::model::error::{Error, usage};
 use crate::model::reporting::Verbosity;
 use crate::model::request::{Apply, Format, Install};
-use crate::model::target::LockTarget;
+use crate::model::target::{self, LockTarget};
 use crate::report::installing::Remark;
 use crate::report::log;
 use crate::report::outcome::{Answer, Outcome};
@@ -37,7 +37,13 @@ pub fn install(asked: &Install) -> Result<Outcome, Error> {
     let lock = here.lock_file(asked.run.target)?;
     let log = asked.run.log.as_deref();
     let log = log.map(|log| here.log(log)).transpose()?;
-    if log.as_ref() == Some(&lock) {
+    // By their absolute names: the folder need not be there yet.
+    let mut locks = target::slots(asked.run.target, asked.run.slots);
+    let is_log = |(_, slot)| {
+        here.lock_file(slot)
+            .is_ok_and(|slot| log.as_ref() == Some(&slot))
+    };
+    if locks.any(is_log) {
         return Err(usage("--log takes another file than the lock file"));
     }
     if let Some(log) = &asked.run.log {

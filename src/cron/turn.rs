@@ -15,12 +15,11 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, fstat, open};
 use rustix::io::Errno;
-use rustix::process::getuid;
 
 use crate::model::error::Error;
 use crate::model::reporting::Verbosity;
 use crate::report::installing::Remark;
-use crate::sys::WaitTimer;
+use crate::sys::{self, WaitTimer};
 
 /// The turn, until this is dropped or the process has ended.
 pub struct Turn {
@@ -54,7 +53,7 @@ impl Turn {
 /// may leave the caller's there, which root's other changes do not ask for. Where there is no such
 /// directory it is `/`, which everybody shares: better to wait for a stranger than to lose an entry.
 fn folder() -> Result<(PathBuf, OwnedFd), Error> {
-    let user = getuid().as_raw();
+    let user = sys::own_real_user();
     let homes = env::var_os("HOME").map(PathBuf::from).into_iter();
     for home in homes.chain(OF_ROOT.map(PathBuf::from)) {
         let opened = open_folder(&home).ok().filter(|_| home.is_absolute());

@@ -191,31 +191,38 @@ impl Streams {
             Limit::UntilItWaits => TIME,
         };
         let mut deadline = Instant::now().checked_add(time);
+        // It ends in the very moment that it closes its streams, as a rule.
+        let mut pause = Duration::from_micros(100);
         loop {
             let has_ended = child.try_wait()?.is_some();
             self.read_what_is_there()?;
             if has_ended {
                 return Ok(true);
             }
-            if matches!(limit, Limit::UntilItWaits) && self.output.text.starts_with(WAITING) {
+            let is_over = self.socket.is_none() && self.stderr.is_none();
+            if is_over {
+                // It can say nothing more, so it has to end.
+                deadline = deadline.or_else(|| Instant::now().checked_add(TIME));
+                pause = (pause * 2).min(PAUSE);
+            } else if matches!(limit, Limit::UntilItWaits) && self.output.text.starts_with(WAITING)
+            {
                 deadline = None;
             }
             let left = deadline.map(|it| it.saturating_duration_since(Instant::now()));
             match left {
                 Some(Duration::ZERO) => return Ok(false),
-                left => self.wait(left.map_or(PAUSE, |left| left.min(PAUSE)))?,
+                left => {
+                    let pause = if is_over { pause } else { PAUSE };
+                    self.wait(left.map_or(pause, |left| left.min(pause)))?;
+                }
             }
         }
     }
 
-    /// Waits for more, for this long at the most. Where both streams are closed it is about to end.
+    /// Waits for more, for this long at the most.
     fn wait(&self, pause: Duration) -> Result<(), Errno> {
         let open = self.socket.iter().chain(&self.stderr);
         let mut open: Vec<_> = open.map(|it| PollFd::new(it, PollFlags::IN)).collect();
-        let pause = match open.is_empty() {
-            true => pause.min(Duration::from_micros(200)),
-            false => pause,
-        };
         let pause = Timespec::try_from(pause).map_err(|_| Errno::INVAL)?;
         retry_on_intr(|| poll(&mut open, Some(&pause))).map(drop)
     }

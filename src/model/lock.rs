@@ -63,14 +63,14 @@ pub enum Keeper {
     Guardian,
 }
 
-/// What becomes of the command's process when the connection that its lock is bound to has ended.
+/// What becomes of the job when the connection that its lock is bound to has ended.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub enum OnLost {
-    /// It is sent SIGTERM.
+    /// It is sent SIGTERM, and killed later.
     #[default]
     Term,
     /// It is killed.
     Kill,
-    /// It is not told.
+    /// It runs on, and nobody watches.
     Ignore,
 }

@@ -153,8 +153,8 @@ impl Log {
     pub fn error(&self, target: LockTarget, error: &Error) {
         match error {
             Error::Usage(_) => {}
-            // We have the lock by then, but they say nothing of it.
-            Error::Execute(..) | Error::RedirectOutput(_) | Error::Log(..) => {
+            // We have the lock by then.
+            Error::Execute(..) | Error::RedirectOutput(_) | Error::Guardian(..) => {
                 let pid = std::process::id();
                 self.line(&format_args!("{target}: PID {pid}: {error}"));
             }
@@ -189,10 +189,10 @@ impl Log {
         let stderr = Stderr {
             found: io::fcntl_dupfd_cloexec(stdio::stderr(), BEHIND_THE_STREAMS).ok(),
         };
-        // Our own lines do not wait for the reader of a FIFO; the command's do as ever.
-        fs::fcntl_setfl(&self.file, OFlags::APPEND)?;
         stdio::dup2_stdout(&self.file)?;
         stdio::dup2_stderr(&self.file)?;
+        // Our own lines do not wait for the reader of a FIFO; the command's do as ever.
+        fs::fcntl_setfl(&self.file, OFlags::APPEND)?;
         Ok(stderr)
     }
 }
@@ -205,8 +205,9 @@ pub struct Stderr {
 
 impl Stderr {
     /// Puts it back, for a message that there was no command to write the log. Where it was closed, the
-    /// message goes nowhere: the log has its own.
-    pub fn put_back(self) {
+    /// message goes nowhere: the log has its own, for which nobody waits.
+    pub fn put_back(self, log: &Log) {
+        let _ = fs::fcntl_setfl(&log.file, OFlags::APPEND | OFlags::NONBLOCK);
         let nowhere = || fs::open("/dev/null", OFlags::WRONLY | FLAGS, Mode::empty());
         if let Ok(found) = self.found.map_or_else(nowhere, Ok) {
             let _ = stdio::dup2_stderr(&found);

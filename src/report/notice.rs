@@ -1,4 +1,4 @@
-//! What a run says on its way: who is told, by verbosity, and flock's wording.
+//! What a run and its guardian say: who is told, by verbosity, and flock's wording.
 
 use std::ffi::CStr;
 use std::fmt::{self, Display};
@@ -22,7 +22,7 @@ use crate::sys::{self, End};
 use crate::text::escape::Escaped;
 use crate::text::time::Elapsed;
 
-/// Something that happens on the way to the command.
+/// Something that happens on the way to the command, or beside it.
 pub enum Notice<'a> {
     /// The name of the lock file cannot be marked.
     NoMark(LockTarget, Errno),
@@ -81,8 +81,11 @@ impl Reporting {
 
     /// Says it, if that much was asked for. A log is told of everything.
     pub fn tell(self, log: Option<&Log>, notice: &Notice<'_>) {
-        if let Some(log) = log {
-            log.line(notice);
+        match (log, notice) {
+            (None, _) => {}
+            (Some(log), Notice::Starting(..) | Notice::LetGo(..)) => log.line(notice),
+            // Whose line it is, is to be seen.
+            (Some(log), _) => log.line(&format_args!("{notice} (PID {})", std::process::id())),
         }
         match (self.verbosity, self.dialect, notice) {
             // Nobody may be there to read them; that is no reason not to run.

@@ -9,7 +9,7 @@ use std::ptr;
 use crate::lock::held::Held;
 use crate::model::command::CommandLine;
 use crate::model::error::Error;
-use crate::report::log::{Log, Stderr};
+use crate::report::log::Log;
 use crate::sys::{self, ExecArgs, SHELL};
 
 /// What the command finds beside its arguments, because an option asks for it.
@@ -38,7 +38,9 @@ pub fn become_command(
         Err(reason) => return Error::RedirectOutput(reason),
     };
     let error = execute_command(command, program, context.slot);
-    stderr.into_iter().for_each(Stderr::put_back);
+    if let (Some(log), Some(stderr)) = (context.log, stderr) {
+        stderr.put_back(log);
+    }
     error
 }
 

@@ -4,13 +4,13 @@
 //! is no guardian. Prints nothing.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::thread::sleep;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::{Errno, FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
-use rustix::process::{Pid, getpgid, setpgid};
+use rustix::process::{Pid, setpgid};
 
+use super::job::Job;
 use crate::lock::held::Held;
 use crate::model::error::Error;
 use crate::model::lock::{Keeper, OnLost};
@@ -31,8 +31,7 @@ const KILL_AFTER_LOSS: Duration = Duration::from_secs(5);
 ///
 /// [`Error::CannotEnd`].
 pub fn check(run: &Run) -> Result<(), Error> {
-    let on_lost = on_lost(run);
-    if run.max_runtime.is_none() && on_lost == OnLost::Ignore {
+    if !ends_job(run) {
         return Ok(());
     }
     // What is not handled there is dropped, and SIGKILL too (pid_namespaces(7)).
@@ -41,7 +40,7 @@ pub fn check(run: &Run) -> Result<(), Error> {
         return Err(Error::CannotEnd(run.target, why));
     }
     // It may be the only word that the command hears before another has the lock.
-    if on_lost == OnLost::Term && !sys::reaches_us(libc::SIGTERM) {
+    if on_lost(run) == OnLost::Term && !sys::reaches_us(libc::SIGTERM) {
         let why = "SIGTERM is ignored or blocked here";
         return Err(Error::CannotEnd(run.target, why));
     }
@@ -54,6 +53,27 @@ fn on_lost(run: &Run) -> OnLost {
         LockTarget::Remote(_) => run.on_lost,
         LockTarget::File(_) | LockTarget::Descriptor(_) => OnLost::Ignore,
     }
+}
+
+/// Whether a run has a reason to end its job.
+fn ends_job(run: &Run) -> bool {
+    run.max_runtime.is_some() || on_lost(run) != OnLost::Ignore
+}
+
+/// Whether a run needs a guardian.
+fn is_needed(run: &Run) -> bool {
+    ends_job(run) || run.keeper == Keeper::Guardian
+}
+
+/// The guardian's own log, if there is to be one: another open file than the command's, since its lines do
+/// not wait, and opened as early, so that it is the same log.
+///
+/// # Errors
+///
+/// [`Error::Log`].
+pub fn log(run: &Run) -> Result<Option<Log>, Error> {
+    let path = run.log.as_deref().filter(|_| is_needed(run));
+    path.map(Log::open).transpose()
 }
 
 /// What a guardian is to do for one run.
@@ -82,26 +102,24 @@ impl<'a> Duties<'a> {
     ///
     /// # Errors
     ///
-    /// [`Error::Guardian`], [`Error::Log`].
-    pub fn of(held: &'a Held, run: &'a Run) -> Result<Option<Duties<'a>>, Error> {
-        let ends = run.max_runtime.is_some() || on_lost(run) != OnLost::Ignore;
-        let holds = run.keeper == Keeper::Guardian;
-        match ends || holds {
-            true => Duties::new(held, run, ends).map(Some),
+    /// [`Error::Guardian`].
+    pub fn of(held: &'a Held, run: &'a Run, log: Option<Log>) -> Result<Option<Duties<'a>>, Error> {
+        match is_needed(run) {
+            true => Duties::new(held, run, log).map(Some),
             false => Ok(None),
         }
     }
 
     /// What a guardian has to do, be it to hold the lock or to end the job.
     #[cold]
-    fn new(held: &'a Held, run: &'a Run, ends: bool) -> Result<Duties<'a>, Error> {
+    fn new(held: &'a Held, run: &'a Run, log: Option<Log>) -> Result<Duties<'a>, Error> {
         let target = held.file().target();
         let cannot = |reason| Error::Guardian(target, reason);
         let kept = match run.keeper {
             Keeper::Guardian => held.descriptors().map(keep).collect(),
             Keeper::Command => Ok(Vec::new()),
         };
-        let reach = match ends {
+        let reach = match ends_job(run) {
             true => lead_a_group(),
             false => Ok(Reach::Process),
         };
@@ -113,7 +131,7 @@ impl<'a> Duties<'a> {
             on_lost,
             kill_after: run.kill_after,
             reach: reach.map_err(cannot)?,
-            log: run.log.as_deref().map(Log::open).transpose()?,
+            log,
             target,
         })
     }
@@ -147,7 +165,7 @@ fn keep(descriptor: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
 /// else: unless it is one already, as an interactive shell's job is, or has a terminal, where a group of
 /// its own would be one in the background, without keys and without Ctrl-C.
 fn lead_a_group() -> Result<Reach, Errno> {
-    if getpgid(None)? == sys::own_pid()? {
+    if sys::leads_group() {
         return Ok(Reach::Group);
     }
     let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -173,25 +191,19 @@ impl Duty for Duties<'_> {
     /// is let go of before the end is logged: nobody waits for a log.
     #[cold]
     fn carry_out(self, ward: Ward) {
-        let start = SystemTime::now();
-        let mut job = Job {
-            ward,
-            start,
-            lasted: None,
-            was_told: false,
-        };
+        let mut job = Job::of(ward);
         let limit = self.max_runtime.map(|limit| limit.after);
         let due = limit.and_then(|after| Instant::now().checked_add(after));
         let reason = match (job.wait(due), self.max_runtime) {
             (Event::Due, Some(limit)) => {
-                self.end_job(&mut job, self.kill_after.unwrap_or(KILL_AFTER_TIME));
+                self.end_job(&mut job, KILL_AFTER_TIME, None);
                 Some(HowEnded::ByMaxRuntime(&limit.given))
             }
             (Event::Lost, _) => {
-                self.log(&Notice::Lost(self.target, job.ward.pid()));
+                let lost = Notice::Lost(self.target, job.ward.pid());
                 match self.on_lost {
-                    OnLost::Kill => self.kill_job(&mut job),
-                    _ => self.end_job(&mut job, self.kill_after.unwrap_or(KILL_AFTER_LOSS)),
+                    OnLost::Kill => self.kill_job(&mut job, Some(&lost)),
+                    _ => self.end_job(&mut job, KILL_AFTER_LOSS, Some(&lost)),
                 }
                 Some(HowEnded::ByLoss)
             }
@@ -208,71 +220,46 @@ impl Duty for Duties<'_> {
     }
 }
 
-/// The command's process, and all that is in its group.
-struct Job {
-    /// The command's process.
-    ward: Ward,
-    /// When the command began.
-    start: SystemTime,
-    /// How long its process lived, once it has ended.
-    lasted: Option<Duration>,
-    /// A signal that was to end it was sent to somebody.
-    was_told: bool,
-}
-
-impl Job {
-    /// As [`Ward::wait`].
-    fn wait(&mut self, until: Option<Instant>) -> Event {
-        let event = self.ward.wait(until);
-        if event == Event::Ended {
-            let lasted = SystemTime::now().duration_since(self.start);
-            self.lasted.get_or_insert(lasted.unwrap_or_default());
-        }
-        event
-    }
-
-    /// Waits for this long, unless the command's process ends before; if it has ended, just so long.
-    fn pause(&mut self, pause: Duration) {
-        match self.lasted {
-            None => {
-                self.wait(Instant::now().checked_add(pause));
-            }
-            Some(_) => sleep(pause),
-        }
-    }
-
-    /// Whether the command's process has ended, and nobody is left whom such a signal reaches. Zombies
-    /// are somebody: until they are reaped, the number of their group is theirs.
-    fn is_over(&self, reach: Reach) -> bool {
-        self.lasted.is_some()
-            && (reach == Reach::Process || self.ward.signal(reach, 0) == Err(Errno::SRCH))
-    }
-}
-
 impl Duties<'_> {
-    /// SIGTERM to the job, and to what is left of it SIGKILL. SIGCONT, since what is stopped hears
-    /// nothing else. Returns when the command's process has ended and either nobody is left or SIGKILL
-    /// was sent.
-    fn end_job(&self, job: &mut Job, kill_after: Duration) {
+    /// SIGTERM to the job, and after this time, if no other was said, SIGKILL to what is left of it.
+    /// SIGCONT, since what is stopped hears nothing else. Why is logged when it is sent. Returns when the
+    /// command's process has ended and either nobody is left or SIGKILL was sent.
+    fn end_job(&self, job: &mut Job, kill_after: Duration, why: Option<&Notice<'_>>) {
         self.send(job, libc::SIGTERM);
         let _ = job.ward.signal(self.reach, libc::SIGCONT);
-        let start = Instant::now();
+        why.into_iter().for_each(|why| self.log(why));
+        let kill_at =
+            |after: Duration| Instant::now().checked_add(self.kill_after.unwrap_or(after));
+        let mut deadline = kill_at(kill_after);
         // Nothing tells that a group is empty, so it is asked, at first often. Under a second, because of
         // what Ward::signal wants.
         let mut pause = Duration::from_millis(5);
-        while let Some(left) = kill_after.checked_sub(start.elapsed()) {
-            job.pause(pause.min(left));
+        loop {
+            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                break;
+            }
+            if job.pause(left.map_or(pause, |left| pause.min(left))) == Event::Lost {
+                self.log(&Notice::Lost(self.target, job.ward.pid()));
+                if self.on_lost == OnLost::Kill {
+                    break;
+                }
+                // From now on somebody else may have the lock soon.
+                let sooner = kill_at(KILL_AFTER_LOSS);
+                deadline = [deadline, sooner].into_iter().flatten().min();
+            }
             if job.is_over(self.reach) {
                 return;
             }
             pause = (pause * 2).min(Duration::from_millis(640));
         }
-        self.kill_job(job);
+        self.kill_job(job, None);
     }
 
-    /// SIGKILL to the job. Returns when the command's process has ended.
-    fn kill_job(&self, job: &mut Job) {
+    /// SIGKILL to the job. Why is logged when it is sent. Returns when the command's process has ended.
+    fn kill_job(&self, job: &mut Job, why: Option<&Notice<'_>>) {
         self.send(job, libc::SIGKILL);
+        why.into_iter().for_each(|why| self.log(why));
         while job.wait(None) != Event::Ended {}
     }
 

@@ -61,7 +61,9 @@ pub use observe::{
     command_line, identity, knows_every_pid, own_locks, pid_in_proc, process,
 };
 pub use ofd_lock::{HAVE_RANGES, RangeLock, try_range, wait_range};
-pub use ourselves::{file_size_limit, is_in_our_session, own_pid, own_user, parent};
+pub use ourselves::{
+    file_size_limit, is_in_our_session, leads_group, own_pid, own_real_user, own_user, parent,
+};
 pub use search::{SHELL, find, search_and_execute};
 pub use signal::{reaches_us, with_children, without_write_signals};
 pub use timer::WaitTimer;

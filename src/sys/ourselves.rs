@@ -43,6 +43,20 @@ pub fn file_size_limit() -> Result<libc::rlim_t, Errno> {
     Ok(limit.rlim_cur)
 }
 
+/// Whether this process leads its process group. (The group may be one of who is outside of our PID
+/// namespace.)
+pub fn leads_group() -> bool {
+    // SAFETY: getpgid(2) touches no memory of ours.
+    let group = unsafe { libc::getpgid(0) };
+    own_pid().is_ok_and(|pid| pid.as_raw_nonzero().get() == group)
+}
+
+/// The real user of this process; nobody's number where a sandbox answers.
+pub fn own_real_user() -> u32 {
+    // SAFETY: getuid(2) touches no memory of ours.
+    unsafe { libc::getuid() }
+}
+
 /// The PID of the process that has started this one, or adopted it. Nothing where it is outside of our PID
 /// namespace.
 pub fn parent() -> Option<u32> {

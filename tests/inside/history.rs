@@ -54,7 +54,6 @@ fn each_form_of_a_line_is_read_whatever_names_hold() {
         ("/l: PID 7 ended after 12m03s, status 0", "end 7 of /l after 723+1, status 0"),
         ("/l: PID 7 ended after 2h05m, signal 15", "end 7 of /l after 7500+60, signal 15"),
         ("/l: PID 7 ended after 3d04h, by --max-runtime 2h", "end 7 of /l after 273600+3600, by --max-runtime 2h"),
-        ("/l: PID 7 ended after 3s, by --on-lost term", "end 7 of /l after 3+1, by --on-lost term"),
         ("a: PID 3 ended after 5s: PID 7 ended after 3s, status 1", "end 7 of a: PID 3 ended after 5s after 3+1, status 1"),
         ("a://h/d#n: PID 7 ended after 3s, status 1", "end 7 of a://h/d#n after 3+1, status 1"),
         ("/l: PID 7 ended after 3s, status 256", "other"),

@@ -114,9 +114,7 @@ fn how(text: &[u8]) -> Option<How<'_>> {
     if reason == b"the loss of its lock" {
         return Some(How::By(reason));
     }
-    let value = [&b"--max-runtime "[..], b"--on-lost "]
-        .iter()
-        .find_map(|name| reason.strip_prefix(*name))?;
+    let value = reason.strip_prefix(b"--max-runtime ")?;
     let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'.';
     let is_value = matches!(value.len(), 1..=24) && value.iter().all(is_plain);
     is_value.then_some(How::By(reason))

@@ -20,7 +20,9 @@ mod kqueue;
 #[cfg(not(target_os = "linux"))]
 use kqueue as platform;
 
+use std::cell::Cell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use libc::c_int;
 use rustix::io::{self, Errno};
@@ -165,16 +167,44 @@ fn above_the_streams(descriptor: impl AsFd) -> Result<OwnedFd, Errno> {
     io::fcntl_dupfd_cloexec(descriptor, 10)
 }
 
-/// Sends a signal to the group that this process leads, by its number; 0 only asks whether there is
-/// anybody.
-///
-/// # Errors
-///
-/// As kill(2).
-fn signal_group(leader: Pid, signal: c_int) -> Result<(), Errno> {
-    // SAFETY: kill(2) touches no memory of ours.
-    check(unsafe { libc::kill(-leader.as_raw_nonzero().get(), signal) })?;
-    Ok(())
+/// A process group that can only be named by its number. The number is its own as long as its leader is not
+/// reaped or anybody is in it.
+struct Group {
+    /// Its leader.
+    leader: Pid,
+    /// When it was last known to be the same group.
+    seen: Cell<Instant>,
+}
+
+/// For how long a number is no other group's, once it was seen to be in use: numbers go round before one
+/// comes again.
+const FRESH: Duration = Duration::from_secs(1);
+
+impl Group {
+    /// The group that this process leads.
+    fn of(leader: Pid) -> Group {
+        Group {
+            leader,
+            seen: Cell::new(Instant::now()),
+        }
+    }
+
+    /// Sends it a signal; 0 only asks whether there is anybody.
+    ///
+    /// # Errors
+    ///
+    /// As kill(2). ESRCH also where the leader is gone and nobody was seen in it for a second.
+    fn signal(&self, leader_is_there: bool, signal: c_int) -> Result<(), Errno> {
+        if !leader_is_there && self.seen.get().elapsed() > FRESH {
+            return Err(Errno::SRCH);
+        }
+        // SAFETY: kill(2) touches no memory of ours.
+        let sent = check(unsafe { libc::kill(-self.leader.as_raw_nonzero().get(), signal) });
+        if sent != Err(Errno::SRCH) {
+            self.seen.set(Instant::now());
+        }
+        sent.map(drop)
+    }
 }
 
 /// Ends this process at once, with nothing flushed and nobody told.

@@ -93,9 +93,9 @@ const LOG_BEHIND: [&str; 12] = [
     "write",
     "rt_sigprocmask",
     "fcntl",
+    "dup2",
+    "dup2",
     "fcntl",
-    "dup2",
-    "dup2",
 ];
 
 /// And no process beside the command.

@@ -182,8 +182,8 @@ fn every_way_to_end_is_told() {
             "7 120 [ended_by \"--max-runtime 2m\"] 0",
         ),
         (
-            ": PID 7 ended after 2m00s, by --on-lost term",
-            "7 120 [ended_by \"--on-lost term\"] 0",
+            ": PID 7 ended after 2m00s, by --max-runtime 1.5m",
+            "7 120 [ended_by \"--max-runtime 1.5m\"] 0",
         ),
         (": PID 7 ended after 2m00s", "7 120 [] 0"),
         (
@@ -874,7 +874,7 @@ const PIECES: [&[u8]; 22] = [
     b" locked by PID 8; starting ",
     b": PID 7 ended after 10s",
     b", status 0",
-    b": PID 7 ended after 999999999999d23h, by --on-lost kill",
+    b": PID 7 ended after 999999999999d23h, by --max-runtime 1s",
     b" is held by PID 7 (x) for 10s",
     b": PID 8: cannot execute x: y",
     b"; not started",

@@ -354,6 +354,31 @@ fn in_process_1_of_a_namespace_nothing_runs() {
     assert_eq!(logged.split_at(26).1, message);
 }
 
+/// Its group is one of who is outside, and has no number there.
+#[test]
+fn in_a_namespace_whose_group_is_outside_it_leads_a_group_of_its_own() {
+    if !is_root() {
+        return left_out("a PID namespace", "it takes root");
+    }
+    let scene = Scene::new();
+    let mut unshare = Command::new("unshare");
+    unshare.args([
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "--mount-proc",
+        "sh",
+        "-c",
+    ]);
+    in_session_of_its_own(&mut unshare);
+    let script = "\"$0\" --max-runtime 0.2 lock sleep 1000; echo $?";
+    let ended = unshare
+        .args([script, NONOVERLAP])
+        .current_dir(scene.path(""))
+        .run();
+    assert_eq!(ended.stdout(), "143\n", "{ended:?}");
+}
+
 #[test]
 fn a_guardian_that_is_killed_ends_nothing() {
     let scene = Scene::new();

@@ -80,8 +80,8 @@ fn fork() -> Result<Option<Pid>, Errno> {
     check(unsafe { libc::fork() }).map(Pid::from_raw)
 }
 
-/// Closes every descriptor from 3 up to the limit of this process but these. Above the limit none can
-/// have been made since it was set.
+/// Closes every descriptor from 3 up to the limit of this process but these. (What the caller opened
+/// before it lowered the limit is not seen.)
 fn close_all_but(kept: &[RawFd]) {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     let limit = limit

@@ -19,13 +19,15 @@ use rustix::net::{RecvFlags, recv};
 use rustix::process::Pid;
 use rustix::stdio::stdout;
 
-use super::super::{End, Event, Reach, signal_group};
+use super::super::{End, Event, Group, Reach};
 use crate::sys::errno::check;
 
 /// The process that a guardian was started by, whatever it is by now.
 pub struct Ward {
     /// Its number, which stays its own as long as it is not reaped.
     pid: Pid,
+    /// Its process group, if it leads one.
+    group: Group,
     /// Whether the kernel tells how it ends.
     tells_status: bool,
     /// It has ended, with this status if that was told: the kernel says it once.
@@ -58,6 +60,7 @@ impl Ward {
         }
         Ok(Ward {
             pid,
+            group: Group::of(pid),
             tells_status,
             ended: None,
         })
@@ -90,15 +93,14 @@ impl Ward {
         }
     }
 
-    /// Sends it a signal, or its group, by its number: that is its own as long as the process is not
-    /// reaped, or anybody is in the group. So whoever asks has heard of one of both within a second.
+    /// Sends it a signal, or its group, by its number, see [`Group`].
     ///
     /// # Errors
     ///
     /// As kill(2): ESRCH where nobody is left, EPERM where nobody may be sent it.
     pub fn signal(&self, reach: Reach, signal: c_int) -> Result<(), Errno> {
         match (reach, self.ended) {
-            (Reach::Group, _) => signal_group(self.pid, signal),
+            (Reach::Group, ended) => self.group.signal(ended.is_none(), signal),
             (Reach::Process, Some(_)) => Err(Errno::SRCH),
             (Reach::Process, None) => {
                 let pid = self.pid.as_raw_nonzero().get();

@@ -11,13 +11,15 @@ use rustix::io::{Errno, retry_on_intr};
 use rustix::process::Pid;
 use rustix::stdio::stdout;
 
-use super::super::{End, Event, Reach, signal_group};
+use super::super::{End, Event, Group, Reach};
 use crate::sys::errno::check;
 
 /// The process that a guardian was started by, whatever it is by now.
 pub struct Ward {
     /// Its number, which stays its own as long as it is not reaped.
     pid: Pid,
+    /// Its process group, if it leads one.
+    group: Group,
     /// What tells of the end of its connection.
     connection: Option<OwnedFd>,
 }
@@ -25,7 +27,12 @@ pub struct Ward {
 impl Ward {
     /// Our ward, whose pidfd is on 1.
     pub(super) fn new(pid: Pid, connection: Option<OwnedFd>) -> Ward {
-        Ward { pid, connection }
+        let group = Group::of(pid);
+        Ward {
+            pid,
+            group,
+            connection,
+        }
     }
 
     /// Its number.
@@ -63,8 +70,7 @@ impl Ward {
     /// Sends it a signal, or its group.
     ///
     /// By the pidfd, which is never another process's, nor the number of another group's. Before
-    /// Linux 6.9 a group has to be named by its number: that is its own as long as the process is not
-    /// reaped, or anybody is in the group. So whoever asks has heard of one of both within a second.
+    /// Linux 6.9 a group has to be named by its number, see [`Group`].
     ///
     /// # Errors
     ///
@@ -73,7 +79,10 @@ impl Ward {
         match reach {
             Reach::Process => pidfd_send_signal(signal, 0),
             Reach::Group => match pidfd_send_signal(signal, PIDFD_SIGNAL_PROCESS_GROUP) {
-                Err(Errno::INVAL) => signal_group(self.pid, signal),
+                Err(Errno::INVAL) => {
+                    let is_there = pidfd_send_signal(0, 0) != Err(Errno::SRCH);
+                    self.group.signal(is_there, signal)
+                }
                 sent => sent,
             },
         }

@@ -175,6 +175,39 @@ fn what_ignores_term_is_killed_after_a_while() {
     assert_eq!(end_of(holder), Err(libc::SIGKILL));
 }
 
+/// A job that is being ended for its time, and takes that time, has less of it then.
+#[test]
+fn a_loss_is_heard_while_the_job_is_being_ended() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let told = server.scene.path("told");
+    let script = format!(
+        "trap 'echo >{}' TERM; echo held; while :; do read line || sleep 0.02; done",
+        told.display()
+    );
+    for how in ["kill", "term"] {
+        let options = [
+            "--max-runtime",
+            "0.2",
+            "--kill-after",
+            "60",
+            "--on-lost",
+            how,
+        ];
+        let options = match how {
+            "kill" => &options[..],
+            // It has the usual time, which is less than a minute.
+            _ => &["--max-runtime", "0.2", "--on-lost", how],
+        };
+        let (holder, connection) = server.holder_of(options, &["sh", "-c", &script]);
+        eventually("it is told", || told.exists());
+        drop(connection);
+        assert_eq!(end_of(holder), Err(libc::SIGKILL));
+        fs::remove_file(&told).unwrap();
+    }
+}
+
 /// Whoever takes the lock next has it from then on.
 #[test]
 fn the_log_says_to_whom_it_was_lost_and_what_became_of_the_job() {
