@@ -1,4 +1,13 @@
 //! The session on the server, and all that is asked there.
+//!
+//! Every function, operator, type and table is asked for in pg_catalog: others may be able to create
+//! things in the database, in the schema `public` everybody up to PostgreSQL 14, and what fits better
+//! or comes earlier in the role's search_path would be run in our session, with its rights. LIKE, IN,
+//! BETWEEN, USING and IS DISTINCT FROM look operators up like that, too, and are not used. All
+//! OPERATOR() have one precedence.
+//!
+//! No search_path is asked for when connecting: that is `options`, which a pooler refuses or drops and
+//! which our user may have set.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::BorrowedFd;
@@ -47,17 +56,23 @@ const SETTINGS: &str = "
     ('tcp_keepalives_idle', '6'),
     ('tcp_keepalives_interval', '4'),
     ('tcp_keepalives_count', '5'),
-    ('tcp_user_timeout', CASE WHEN version() LIKE '%linux%' THEN '25s' ELSE '0' END),
-    ('client_connection_check_interval', CASE WHEN version() LIKE '%linux%' THEN '1s' END)";
+    ('tcp_user_timeout',
+        CASE WHEN pg_catalog.version() OPERATOR(pg_catalog.~~) '%linux%' THEN '25s' ELSE '0' END),
+    ('client_connection_check_interval',
+        CASE WHEN pg_catalog.version() OPERATOR(pg_catalog.~~) '%linux%' THEN '1s' END)";
 
 /// The number that a lock of this name has.
-const KEY: &str = "hashtextextended('nonoverlap:' || $1::text, 0)";
+const KEY: &str = "pg_catalog.hashtextextended(
+    'nonoverlap:' OPERATOR(pg_catalog.||) $1::pg_catalog.text, 0::pg_catalog.int8)";
 
 /// The rows of pg_locks that are of this lock. A lock of one number has its halves in classid and
 /// objid, and 1 in objsubid.
-const ROWS: &str = "pg_locks.locktype = 'advisory' AND pg_locks.objsubid = 1
-    AND pg_locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-    AND (pg_locks.classid::bigint << 32) | pg_locks.objid::bigint";
+const ROWS: &str = "pg_locks.locktype OPERATOR(pg_catalog.=) 'advisory'
+    AND pg_locks.objsubid OPERATOR(pg_catalog.=) 1
+    AND pg_locks.database OPERATOR(pg_catalog.=) (SELECT oid FROM pg_catalog.pg_database
+        WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database())
+    AND ((pg_locks.classid::pg_catalog.int8 OPERATOR(pg_catalog.<<) 32)
+        OPERATOR(pg_catalog.|) pg_locks.objid::pg_catalog.int8)";
 
 /// Lock not available: the wait timed out (PostgreSQL's Appendix A).
 const TIMED_OUT: &str = "55P03";
@@ -129,10 +144,10 @@ impl Session {
     pub fn lock(&mut self, terms: &Terms, caller: BorrowedFd<'_>) -> Result<Answer, Failure> {
         let kind = if terms.shared { "_shared" } else { "" };
         // It gives nothing, which is not null.
-        let wait = format!("pg_advisory_lock{kind}({KEY}) IS NOT NULL");
+        let wait = format!("pg_catalog.pg_advisory_lock{kind}({KEY}) IS NOT NULL");
         let is_ours = match terms.patience {
             Patience::None => {
-                let take = format!("pg_try_advisory_lock{kind}({KEY})");
+                let take = format!("pg_catalog.pg_try_advisory_lock{kind}({KEY})");
                 if self.attempt(&take, terms.patience, caller)? {
                     true
                 } else {
@@ -168,15 +183,19 @@ impl Session {
     ) -> Result<bool, Failure> {
         let statement = format!(
             "SELECT CASE
-                WHEN pg_backend_pid() <> $2::int THEN 'pooler'
-                WHEN pg_is_in_recovery() THEN 'standby'
-                WHEN (SELECT count(set_config(name, value, false))
-                      FROM (VALUES ('lock_timeout', $3::text), {SETTINGS}) AS settings (name, value)
-                      WHERE value IS NOT NULL AND current_setting(name, true) IS NOT NULL) = 0
+                WHEN pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.<>) $2::pg_catalog.int4
+                    THEN 'pooler'
+                WHEN pg_catalog.pg_is_in_recovery() THEN 'standby'
+                WHEN (SELECT pg_catalog.count(pg_catalog.set_config(name, value, false))
+                      FROM (VALUES ('lock_timeout', $3::pg_catalog.text), {SETTINGS})
+                          AS settings (name, value)
+                      WHERE value IS NOT NULL
+                          AND pg_catalog.current_setting(name, true) IS NOT NULL)
+                    OPERATOR(pg_catalog.=) 0
                     THEN 'settings'
                 WHEN {take} THEN 'locked'
                 ELSE 'held'
-            END, $1::text"
+            END, $1::pg_catalog.text"
         );
         let process = number(self.connection.server_process());
         let timeout = number(milliseconds(patience));
@@ -205,7 +224,9 @@ impl Session {
     /// said yes and locked nothing.
     fn confirm(&mut self) -> Result<(), Failure> {
         let statement = format!(
-            "SELECT count(*) FROM pg_locks WHERE {ROWS} = {KEY} AND granted AND pid = pg_backend_pid()"
+            "SELECT pg_catalog.count(*) FROM pg_catalog.pg_locks
+            WHERE {ROWS} OPERATOR(pg_catalog.=) {KEY}
+                AND granted AND pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()"
         );
         let rows = self.connection.ask(&statement, &[&self.name], None);
         match &one(rows.map_err(failure)?)[..] {
@@ -222,10 +243,12 @@ impl Session {
     pub fn holders(&mut self) -> Result<Holders, Failure> {
         let statement = format!(
             "SELECT granted, pg_locks.pid, application_name,
-                to_char(query_start, 'YYYY-MM-DD HH24:MI:SSOF'), pg_is_in_recovery()
+                pg_catalog.to_char(query_start, 'YYYY-MM-DD HH24:MI:SSOF'),
+                pg_catalog.pg_is_in_recovery()
             FROM (SELECT) AS always
-                LEFT JOIN pg_locks ON {ROWS} = {KEY}
-                LEFT JOIN pg_stat_activity ON pg_stat_activity.pid = pg_locks.pid
+                LEFT JOIN pg_catalog.pg_locks ON {ROWS} OPERATOR(pg_catalog.=) {KEY}
+                LEFT JOIN pg_catalog.pg_stat_activity
+                    ON pg_stat_activity.pid OPERATOR(pg_catalog.=) pg_locks.pid
             ORDER BY query_start"
         );
         let rows = self

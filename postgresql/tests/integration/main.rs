@@ -24,4 +24,5 @@ mod refused;
 mod secure;
 mod settings;
 mod status;
+mod trap;
 mod unsuitable;

@@ -248,7 +248,8 @@ fn a_server_without_the_functions_is_78() {
     let server =
         tampered("ALTER FUNCTION pg_catalog.hashtextextended(text, bigint) RENAME TO gone;");
     let lock = server.lock("job");
-    let why = format!("{CANNOT}function hashtextextended(text, integer) does not exist\n");
+    let why =
+        format!("{CANNOT}function pg_catalog.hashtextextended(text, bigint) does not exist\n");
     refused(&lock, 78, &why);
     refused_by(&mut nonoverlap(["-w", "5", &lock]), &lock, 78, &why);
     nothing_is_left(&server);
