@@ -2,6 +2,8 @@
 //! Up to PostgreSQL 14 everybody may create in the schema public.
 
 use std::fs;
+use std::path::Path;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::harness::{HOLD, Holder, Run, eventually};
@@ -189,6 +191,39 @@ fn nothing_that_others_made_in_the_database_is_run() {
             assert_eq!(open, none, "in {statement}");
         }
     }
+}
+
+#[test]
+fn nor_is_it_by_what_the_manual_has_for_psql() {
+    let manual = Path::new(env!("CARGO_MANIFEST_DIR")).join("../man/nonoverlap.1");
+    let manual = fs::read_to_string(manual).unwrap();
+    let recipe = |start: &str| {
+        let from = manual.find(start).unwrap();
+        manual[from..].split(".Ed").next().unwrap().to_owned()
+    };
+    let who_holds = recipe("SET search_path");
+    let hold_off = recipe("SELECT pg_catalog.pg_advisory_lock(");
+
+    let server = trapped("public, pg_catalog, pg_temp");
+    let lock = server.lock("parser");
+    let holder = Holder::start(nonoverlap([&lock]).args(HOLD));
+    let who = server.psql(ROLE, &who_holds);
+    let named = format!(" {} sh", holder.pid());
+    assert!(who.stdout().contains(&named), "{who:?}");
+    assert_eq!(who.stdout().lines().count(), 1, "{who:?}");
+    holder.end();
+    server.until_free("parser");
+
+    let stays_open = format!("{hold_off}SELECT 'held' FROM pg_catalog.pg_sleep(60);");
+    let mut psql = server.psql_command(ROLE, &stays_open);
+    let mut psql = psql.stderr(Stdio::null()).spawn().unwrap();
+    eventually("psql has it", || server.queue("parser") == (1, 0));
+    let refused = nonoverlap([&lock]).args(RAN).run();
+    server.sql("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'");
+    psql.wait().unwrap();
+    refused.expect(1, "", "");
+    let none: [&str; 0] = [];
+    assert_eq!(sprung(&server), none);
 }
 
 /// All that was asked in our sessions, by the server's log.
