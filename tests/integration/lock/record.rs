@@ -184,7 +184,7 @@ fn that_the_pid_is_not_written_is_said_with_v_and_in_the_log() {
         run(&["--log", "log"]).expect(0, "", "");
         let log = fs::read_to_string(scene.path("log")).unwrap();
         assert!(
-            log.contains(&format!(" nonoverlap: {}\n", said(name, why))),
+            log.contains(&format!(" nonoverlap: {} (PID ", said(name, why))),
             "{log}"
         );
         fs::remove_file(scene.path("log")).unwrap();
