@@ -9,6 +9,7 @@ use std::process::{self, Command, Output, Stdio};
 use std::slice;
 
 use super::entry::MARK;
+use super::heard;
 use crate::model::error::Error;
 use crate::sys;
 use crate::text::escape::{in_a_line, position};
@@ -18,6 +19,7 @@ pub fn read() -> Result<Vec<u8>, Error> {
     let mut crontab = Command::new("crontab");
     // Debian's leaves out up to three comments at the start, if it takes them for its own.
     crontab.arg("-l").env("CRONTAB_NOHEADER", "N");
+    crontab.stdin(Stdio::null());
     let output = run(&mut crontab)?;
     if output.status.success() {
         return as_it_is(without_header(&output.stdout));
@@ -42,6 +44,7 @@ fn as_it_is(listed: &[u8]) -> Result<Vec<u8>, Error> {
     }
     let mut crontab = Command::new("crontab");
     crontab.arg("-e").env("VISUAL", "cat").env("EDITOR", "cat");
+    crontab.stdin(Stdio::null());
     let output = run(&mut crontab)?;
     if output.stdout == listed || as_listed(&output.stdout) == listed {
         return Ok(output.stdout);
@@ -162,7 +165,8 @@ fn scratch(folder: &Path, text: &[u8]) -> io::Result<Stdio> {
 
 /// Runs crontab(1), and waits for its end.
 fn run(crontab: &mut Command) -> Result<Output, Error> {
-    sys::with_children(|| crontab.output()).map_err(|error| Error::NoCrontab(sys::errno_of(error)))
+    let heard = sys::with_children(|| heard::output(crontab));
+    heard.map_err(|error| Error::NoCrontab(sys::errno_of(error)))
 }
 
 /// What crontab(1) said when it failed, in a line; or how it ended, if it said nothing.

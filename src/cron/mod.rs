@@ -5,6 +5,7 @@ mod cleaned;
 mod crontab;
 mod entry;
 mod folders;
+mod heard;
 mod here;
 mod installed;
 mod turn;

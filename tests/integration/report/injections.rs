@@ -1,7 +1,6 @@
 //! Every error in every system call of every mode, one after another: the command never runs without the
 //! lock, nothing hangs, nothing panics, and the exit status is one of those that mean that nothing was
-//! run. Linux only: strace makes the calls fail, and lets go at execve. Not --install: what std starts and
-//! hears crontab(1) with takes it for granted that poll(2) and ioctl(2) succeed.
+//! run. Linux only: strace makes the calls fail, and lets go at execve.
 //!
 //! The errors are those of [`ERRORS`], or the names that `NONOVERLAP_ERRORS` lists.
 
@@ -121,6 +120,15 @@ fn an_answer_survives_every_error() {
     survives(&answer(&["--help"], Lock::Free, &[0, 71]));
 }
 
+/// A crontab(1) that has no crontab.
+#[test]
+fn the_crontab_survives_every_error() {
+    let statuses = &[0, 3, 4, 66, 69, 71, 73, 126, 127];
+    let install = &["--install", "@daily", "--dry-run", "lock", "true"];
+    survives(&answer(install, Lock::Free, statuses));
+    survives(&answer(&["--status"], Lock::Free, statuses));
+}
+
 /// The helper says that the lock is held. (What a helper passes is another test's.)
 #[test]
 fn a_lock_on_a_server_survives_every_error() {
@@ -168,6 +176,13 @@ fn survives(mode: &Mode) {
         .then(|| Holder::start(nonoverlap(["lock"]).args(HOLD).current_dir(scene.path(""))));
     let (calls, _) = attempt(&scene, mode, &[]);
     let (mut count, mut ran) = (0, 0);
+    // strace leaves out the call that fails. Where one closes our end of a pipe to a program that is
+    // started, that is no error but an end that stays open, and close(2) always closes.
+    let has_pipes = mode.words[0].starts_with("--") && mode.statuses.contains(&126);
+    let calls: Vec<_> = calls
+        .into_iter()
+        .filter(|(call, _)| !(has_pipes && call == "close"))
+        .collect();
     for (call, number) in &calls {
         for error in errors.split(',') {
             let inject = format!("--inject={call}:error={error}:when={number}");
@@ -211,6 +226,8 @@ fn attempt(scene: &Scene, mode: &Mode, options: &[&str]) -> (BTreeSet<(String, u
         .current_dir(scene.path(""));
     if !scene.path("nonoverlap-t").exists() {
         scene.script("nonoverlap-t", "#!/bin/sh\nexit 1\n");
+        let none = "#!/bin/sh\necho no crontab for me >&2\nexit 1\n";
+        scene.script("crontab", none);
     }
     strace.env("PATH", path_with(&scene.path("")));
     if mode.runs {

@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::harness::{
-    Holder, NONOVERLAP, Orphan, Run, Scene, becomes_free, eventually, has_tool, holds_lock,
-    is_root, kill, left_out, locks_on, nonoverlap, state,
+    Holder, NONOVERLAP, Orphan, Run, Scene, Stopped, becomes_free, eventually, has_tool,
+    holds_lock, is_root, kill, left_out, locks_on, nonoverlap, state,
 };
 
 use rustix::process::setsid;
@@ -196,8 +196,8 @@ fn with_close_the_lock_is_held_as_long_as_anybody_of_the_job_lives() {
     let guardian = guardian_of(pid).expect("a guardian");
     eventually("the shell has ended", || state(pid) == Some('Z'));
     assert!(holds_lock(guardian, &scene.lock()));
-    // It is asked several times over, and stays.
-    std::thread::sleep(Duration::from_millis(200)); // Some looks of the guardian's.
+    // What would end it would have come by the time that it has gone round once more.
+    drop(Stopped::new(guardian));
     assert!(lives(pid) && holds_lock(guardian, &scene.lock()));
     fs::write(scene.path("fifo"), "end\n").unwrap();
     drop(holder);
