@@ -6,13 +6,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
-use std::fs;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsRawFd;
 use std::process::Command;
 
 use crate::support::crontab::path_with;
 use crate::support::harness::{
     Ended, HOLD, Holder, NONOVERLAP, Run, Scene, becomes_free, has_tool, nonoverlap, record_of,
 };
+
+use crate::support::probe::in_child;
+use crate::support::remote_server::Server;
 
 /// A device that fails, and no memory. What a sandbox says and what comes of a signal are for who has
 /// more time: EPERM, ENOSYS, EINTR, EAGAIN.
@@ -129,11 +134,54 @@ fn the_crontab_survives_every_error() {
     survives(&answer(&["--status"], Lock::Free, statuses));
 }
 
-/// The helper says that the lock is held. (What a helper passes is another test's.)
 #[test]
-fn a_lock_on_a_server_survives_every_error() {
+fn a_descriptor_of_the_callers_survives_every_error() {
+    survives(&run(&["--fd", "9"], Lock::Free));
+    survives(&answer(&["9"], Lock::Free, &[0, 65, 71]));
+    survives(&answer(&["-u", "9"], Lock::Free, &[0, 65, 71]));
+}
+
+#[test]
+fn the_name_flock_survives_every_error() {
+    // 1 also where a message cannot be written, and 69 in place of 126.
+    let statuses = &[1, 65, 66, 69, 71, 73];
+    for (words, lock) in [
+        (&["flock", "-n", "lock"][..], Lock::Free),
+        (&["flock", "-w", "0.02", "lock"], Lock::Held),
+    ] {
+        survives(&Mode {
+            statuses,
+            ..run(words, lock)
+        });
+    }
+}
+
+/// The helper says that the lock is held.
+#[test]
+fn a_lock_on_a_server_that_is_held_survives_every_error() {
     survives(&answer(&["t://x", "true"], Lock::Free, &[1, 69, 71]));
     survives(&answer(&["--status", "t://x"], Lock::Free, &[4, 71]));
+}
+
+/// The server is a process that the helper leaves, and that ends with the connection.
+#[test]
+fn a_lock_on_a_server_survives_every_error() {
+    let lines = r#"
+ours, theirs = socket.socketpair()
+give(ours)
+if os.fork() == 0:
+    ours.close()
+    for stream in range(3):
+        os.close(stream)
+    theirs.recv(1)
+    os._exit(0)"#;
+    if let Some(server) = Server::with(lines) {
+        let statuses = &[0, 69, 71, 73, 126];
+        survives_in(
+            &server.scene,
+            &answer(&["test://x", "true"], Lock::Free, statuses),
+        );
+    }
 }
 
 /// With so little memory that one page after the other is missing, from where on the kernel can start it
@@ -167,18 +215,24 @@ fn a_run_that_has_no_memory_says_so() {
 /// Has every call of a mode fail in every way.
 #[track_caller]
 fn survives(mode: &Mode) {
+    survives_in(&Scene::new(), mode);
+}
+
+/// The same in a folder.
+#[track_caller]
+fn survives_in(scene: &Scene, mode: &Mode) {
     if !has_tool("strace", "errors of every call") {
         return;
     }
     let errors = env::var("NONOVERLAP_ERRORS").unwrap_or_else(|_| ERRORS.to_owned());
-    let scene = Scene::new();
     let holder = (mode.lock == Lock::Held)
         .then(|| Holder::start(nonoverlap(["lock"]).args(HOLD).current_dir(scene.path(""))));
-    let (calls, _) = attempt(&scene, mode, &[]);
+    let (calls, _) = attempt(scene, mode, &[]);
     let (mut count, mut ran) = (0, 0);
     // strace leaves out the call that fails. Where one closes our end of a pipe to a program that is
     // started, that is no error but an end that stays open, and close(2) always closes.
-    let has_pipes = mode.words[0].starts_with("--") && mode.statuses.contains(&126);
+    let is_on_a_server = mode.words.iter().any(|word| word.contains("://"));
+    let has_pipes = is_on_a_server || !mode.runs && mode.statuses.contains(&126);
     let calls: Vec<_> = calls
         .into_iter()
         .filter(|(call, _)| !(has_pipes && call == "close"))
@@ -186,9 +240,9 @@ fn survives(mode: &Mode) {
     for (call, number) in &calls {
         for error in errors.split(',') {
             let inject = format!("--inject={call}:error={error}:when={number}");
-            let (_, ended) = attempt(&scene, mode, &["-b", "execve", &inject]);
+            let (_, ended) = attempt(scene, mode, &["-b", "execve", &inject]);
             count += 1;
-            ran += usize::from(judge(&scene, mode, &inject, &ended));
+            ran += usize::from(judge(scene, mode, &inject, &ended));
         }
     }
     println!(
@@ -220,16 +274,29 @@ fn attempt(scene: &Scene, mode: &Mode, options: &[&str]) -> (BTreeSet<(String, u
     strace
         .args(["-f", "-b", "execve", "-o", "trace"])
         .args(options);
-    strace
-        .arg(NONOVERLAP)
-        .args(mode.words)
-        .current_dir(scene.path(""));
+    match mode.words {
+        ["flock", words @ ..] => strace.arg(scene.flock()).args(words),
+        words => strace.arg(NONOVERLAP).args(words),
+    };
+    strace.current_dir(scene.path(""));
+    if mode.words.contains(&"9") {
+        let file = File::open(&lock).unwrap();
+        // SAFETY: dup2(2) touches no memory.
+        let nine = move || match unsafe { libc::dup2(file.as_raw_fd(), 9) } {
+            9 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        };
+        in_child(&mut strace, nine);
+    }
     if !scene.path("nonoverlap-t").exists() {
         scene.script("nonoverlap-t", "#!/bin/sh\nexit 1\n");
         let none = "#!/bin/sh\necho no crontab for me >&2\nexit 1\n";
         scene.script("crontab", none);
     }
-    strace.env("PATH", path_with(&scene.path("")));
+    // A helper of Server's is in a folder of its own.
+    let mut path = scene.path("bin:").into_os_string();
+    path.push(path_with(&scene.path("")));
+    strace.env("PATH", path);
     if mode.runs {
         // The file may be another one's than it was, so its name is asked for.
         let script = "grep -q \":$(stat -c %i \"${NONOVERLAP_SLOT:+lock.$NONOVERLAP_SLOT}\" 2>/dev/null || stat -c %i lock) \" /proc/locks && echo locked >said || echo unlocked >said";
@@ -281,7 +348,10 @@ fn judge(scene: &Scene, mode: &Mode, inject: &str, ended: &Ended) -> bool {
         let is_failure = mode.runs && status != Some(1) && !inject.starts_with("--inject=write:");
         // Shortly before execve(2), standard error is the log.
         let log = fs::read_to_string(scene.path("log")).unwrap_or_default();
-        let is_said = stderr.contains("nonoverlap: ") || log.contains("\nnonoverlap: ");
+        let is_said = ["nonoverlap: ", "flock: "]
+            .iter()
+            .any(|name| stderr.contains(name))
+            || log.contains("\nnonoverlap: ");
         assert!(!is_failure || is_said, "{}", what());
     }
     let claims_free = ended.stdout().contains("lock: free");
