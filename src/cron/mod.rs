@@ -8,6 +8,7 @@ mod folders;
 mod heard;
 mod here;
 mod installed;
+mod protected;
 mod turn;
 
 #[cfg(test)]
@@ -58,7 +59,10 @@ pub fn install(asked: &Install) -> Result<Outcome, Error> {
     let mut replaced = entry::lines_of(&before, &lock);
     replaced.retain(|old| *old != line);
     let programs = programs(asked, &here)?;
-    let remarks = remarks(asked.run.target, replaced, &programs);
+    let is_file = matches!(asked.run.target, LockTarget::File(_));
+    let lock_file = is_file.then_some(lock.as_path());
+    let places = [Some(here.path()), lock_file, log.as_deref()];
+    let remarks = remarks(asked.run.target, replaced, &programs, &places);
     if asked.apply == Apply::Preview {
         remarks.iter().for_each(|remark| remark.tell(verbosity));
         return Ok(shown(crontab));
@@ -76,12 +80,13 @@ pub fn install(asked: &Install) -> Result<Outcome, Error> {
     Ok(Outcome::Done)
 }
 
-/// What somebody might not have meant: that these lines go, and that these programs may be gone when
-/// cron needs them.
+/// What somebody might not have meant: that these lines go, that these programs may be gone when cron
+/// needs them, and that cron may not come to them or to these places.
 fn remarks<'a>(
     target: LockTarget,
     replaced: Vec<&'a [u8]>,
     programs: &'a [PathBuf],
+    places: &[Option<&'a Path>],
 ) -> Vec<Remark<'a>> {
     let replaced = replaced.into_iter();
     let replaced = replaced.map(|line| Remark::Replaces(target, line));
@@ -89,7 +94,13 @@ fn remarks<'a>(
         let folder = cleaned::around(program)?;
         Some(Remark::InCleanedFolder(program, folder))
     });
-    replaced.chain(cleaned).collect()
+    let needed = places.iter().copied().flatten();
+    let needed = needed.chain(programs.iter().map(PathBuf::as_path));
+    let protected = needed.filter_map(|path| {
+        let folder = protected::around(path)?;
+        Some(Remark::InProtectedFolder(path, folder))
+    });
+    replaced.chain(cleaned).chain(protected).collect()
 }
 
 /// The programs that the entry of a run names: this one and, but for a line for the shell, the command.

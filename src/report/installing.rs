@@ -19,6 +19,8 @@ pub enum Remark<'a> {
     MadeFolder(&'a Path),
     /// The crontab names this program, and this folder around it is cleaned now and then.
     InCleanedFolder(&'a Path, PathBuf),
+    /// Cron's job needs this, and cannot come to it, because it is in this folder.
+    InProtectedFolder(&'a Path, PathBuf),
     /// This line of the crontab, which has the same lock, makes room for another.
     Replaces(LockTarget, &'a [u8]),
 }
@@ -56,6 +58,13 @@ impl Display for Remark<'_> {
                 "the crontab names {}, but {} is cleaned now and then: put the program elsewhere and \
                  install again",
                 shown(program),
+                shown(folder)
+            ),
+            Remark::InProtectedFolder(path, folder) => write!(
+                out,
+                "{} is in {}, which cron may not read: give /usr/sbin/cron Full Disk Access, or put it \
+                 elsewhere and install again",
+                shown(path),
                 shown(folder)
             ),
             Remark::MadeFolder(folder) => write!(out, "made the folder {}", shown(folder)),

@@ -12,6 +12,7 @@
 //! | ofd_lock/ | fcntl, none | `HAVE_RANGES`, `set` |
 //! | file_state/ | statx, other | `of_descriptor`, `of_path`, `of_link`, `is_kernels` |
 //! | mark/ | memfd, none | `HAVE_MARKS`, `announce` |
+//! | protected/ | macos, none | `PROTECTED_FOLDERS` |
 //! | guardian/ | linux, kqueue | `start`, `has_ended`, `Ward` with `pid`, `wait`, `signal`, `end`; on Linux also `GUARDIAN` |
 //! | observe/, locks | linux/snapshot, f_getlk | `INSPECT_FLAGS`, `Snapshot` with `take`, `of`, `marks`, `shows_marks`, `is_complete`, `locked`, `deleted` |
 //! | observe/, own | linux/own, no_own | `own_locks` |
@@ -32,6 +33,7 @@ mod number;
 mod observe;
 mod ofd_lock;
 mod ourselves;
+mod protected;
 mod search;
 mod signal;
 mod timer;
@@ -64,6 +66,7 @@ pub use ofd_lock::{HAVE_RANGES, RangeLock, try_range, wait_range};
 pub use ourselves::{
     file_size_limit, is_in_our_session, leads_group, own_pid, own_real_user, own_user, parent,
 };
+pub use protected::PROTECTED_FOLDERS;
 pub use search::{SHELL, find, search_and_execute};
 pub use signal::{reaches_us, with_children, without_write_signals};
 pub use timer::WaitTimer;

@@ -10,7 +10,7 @@ use std::path::Path;
 use crate::cli::combinations;
 use crate::support::crontab::{HEADER, Table};
 use crate::support::documents::{MAN, readme_section};
-use crate::support::harness::{NONOVERLAP, Run, nonoverlap};
+use crate::support::harness::{IS_FOR_MACOS, NONOVERLAP, Run, nonoverlap};
 use crate::support::status_answer::{AS_NOBODY, binary_for_all};
 
 /// Crontabs that people have.
@@ -592,6 +592,58 @@ fn a_program_where_things_are_cleaned_is_warned_of() {
         let said = install.args(words).run().stderr();
         let of_others = said.lines().filter(|line| !line.contains(NONOVERLAP));
         assert_eq!(of_others.collect::<Vec<_>>(), [""; 0]);
+    }
+}
+
+/// Elsewhere cron may read what its user may read, and nothing is said.
+#[test]
+fn on_macos_what_cron_may_not_read_is_warned_of() {
+    let table = Table::stand_in();
+    let home = fs::canonicalize(table.scene.path("")).unwrap().join("home");
+    for folder in ["Documents", "Library/Mobile Documents", "locks"] {
+        fs::create_dir_all(home.join(folder)).unwrap();
+    }
+    symlink("Documents", home.join("link")).unwrap();
+    let install = |words: &[&str], lock: &str| {
+        let mut install = table.nonoverlap(["--install", "@daily"]);
+        install.env("HOME", &home).args(words);
+        let ended = install.arg(home.join(lock)).arg(find("true")).run();
+        assert_eq!(ended.code(), Some(0), "{ended:?}");
+        let said = ended.stderr();
+        let warnings = said.lines().filter(|line| line.contains("may not read"));
+        warnings.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let warning = |path: &str, folder: &str| {
+        format!(
+            "nonoverlap: {} is in {}, which cron may not read: give /usr/sbin/cron Full Disk Access, \
+             or put it elsewhere and install again",
+            home.join(path).display(),
+            home.join(folder).display()
+        )
+    };
+    let log = home.join("Library/Mobile Documents/log");
+    let words = ["--log", log.to_str().unwrap()];
+    let cases = [
+        (&[][..], "locks/l", vec![]),
+        (
+            &[],
+            "Documents/l",
+            vec![warning("Documents/l", "Documents")],
+        ),
+        (&[], "link/l", vec![warning("link/l", "Documents")]),
+        (&["-q"], "Documents/l", vec![]),
+        (
+            &words,
+            "Documents2/l",
+            vec![warning(
+                "Library/Mobile Documents/log",
+                "Library/Mobile Documents",
+            )],
+        ),
+    ];
+    for (words, lock, expected) in cases {
+        let expected = if IS_FOR_MACOS { expected } else { vec![] };
+        assert_eq!(install(words, lock), expected, "{lock}");
     }
 }
 

@@ -18,8 +18,8 @@ pub use proc::{
     waits_for_lock,
 };
 pub use run::{
-    Ended, NONOVERLAP, PATIENCE, Run, Shown, Watchdog, broken_pipe, nonoverlap, reason, record_of,
-    run_on,
+    Ended, IS_FOR_MACOS, NONOVERLAP, PATIENCE, Run, Shown, Watchdog, broken_pipe, nonoverlap,
+    reason, record_of, run_on,
 };
 pub use scene::{Scene, Snapshot, quoted};
 pub use waiter::Waiter;

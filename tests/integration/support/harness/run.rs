@@ -24,6 +24,11 @@ pub const NONOVERLAP: &str = match (
     (None, None) => panic!("no binary to test"),
 };
 
+/// Whether the binary under test is one for macOS, wherever the tests run: with `NONOVERLAP_TO_TEST`,
+/// `NONOVERLAP_TO_TEST_FOR=macos` says so.
+pub const IS_FOR_MACOS: bool =
+    cfg!(target_os = "macos") || option_env!("NONOVERLAP_TO_TEST_FOR").is_some();
+
 /// The binary, with its first arguments; streams as `run` and `Holder` set them.
 pub fn nonoverlap<I: IntoIterator<Item: AsRef<OsStr>>>(arguments: I) -> Command {
     let mut command = Command::new(NONOVERLAP);
