@@ -50,7 +50,6 @@ impl RawOptions {
             (installs && is_descriptor, "--install takes a lock file and a command, not a descriptor"),
             (slots && is_remote, "--slots takes a lock file, not a lock on a server"),
             (self.fcntl && is_remote, "--fcntl takes a lock file, not a lock on a server"),
-            (self.alarm.is_some() && is_remote, "--alarm takes a lock file, not a lock on a server"),
             (self.hold_at_least.is_some() && !is_remote, "--hold-at-least takes a lock on a server, SCHEME://"),
             (self.on_lost.is_some() && !is_remote, "--on-lost takes a lock on a server, SCHEME://"),
             (self.fcntl && !sys::HAVE_RANGES, "this system has no locks for --fcntl, --start and --length"),

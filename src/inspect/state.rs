@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use rustix::io::Errno;
 
 use super::missing::Missing;
+use crate::lock::lines::StatusAnswer;
 use crate::lock::record::Record;
 use crate::sys::{self, WhyUnknown};
 
@@ -17,7 +18,7 @@ pub enum LockState {
     /// There may be a lock that cannot be seen from here, for this reason.
     Unknown(WhyUnknown),
     /// What a server's helper says: whether somebody has it, if that is known, and more.
-    Remote(Option<bool>, Vec<u8>),
+    Remote(Option<bool>, StatusAnswer),
 }
 
 /// A lock that somebody has.

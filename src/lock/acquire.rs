@@ -183,6 +183,7 @@ fn busy(target: LockTarget, waited: bool, kin: Option<Kin>) -> Busy {
         waited,
         kin,
         helper_text: Vec::new(),
+        since: None,
     }
 }
 

@@ -1,6 +1,8 @@
 //! What an attempt to take a lock comes to.
 
+use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::SystemTime;
 
 use rustix::io::Errno;
 
@@ -33,6 +35,8 @@ pub struct Remarks {
     pub unrecorded: Option<Unrecorded>,
     /// What a server's helper said while it took the lock.
     pub helper_text: Vec<u8>,
+    /// The fence that a server gave with it, as a variable for the command.
+    pub fence: Option<CString>,
 }
 
 impl Held {
@@ -88,4 +92,6 @@ pub struct Busy {
     pub kin: Option<Kin>,
     /// What a server's helper says of who has it.
     pub helper_text: Vec<u8>,
+    /// Since when, if a server's helper says so.
+    pub since: Option<SystemTime>,
 }

@@ -19,6 +19,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, ioctl_fionbio, read, retry_on_intr};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, recvmsg};
 
+use super::lines::WAITING;
 use crate::model::command;
 use crate::model::target::scheme;
 use crate::sys;
@@ -34,8 +35,6 @@ const MOST_BYTES: usize = 4096;
 pub const TIME: Duration = Duration::from_secs(30);
 /// How much longer it may take than the wait that it was asked for.
 pub const TIME_TO_ASK: Duration = Duration::from_secs(15);
-/// The line on its standard output by which it says that it is connected, and waits.
-const WAITING: &[u8] = b"waiting\n";
 /// How often it is looked whether it has ended, although something still has its streams open.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -56,7 +55,7 @@ pub struct NoHelper(pub String, pub Errno);
 pub struct HelperOutput {
     /// What it passed.
     pub descriptors: Vec<OwnedFd>,
-    /// What it wrote on its standard output, in a line.
+    /// What it wrote on its standard output.
     pub text: Vec<u8>,
     /// What it wrote on its standard error, in a line.
     pub said: Vec<u8>,
@@ -70,14 +69,6 @@ impl HelperOutput {
         match self.said.is_empty() {
             false => self.said,
             true => format!("its helper ended with {}", self.status).into_bytes(),
-        }
-    }
-
-    /// Its answer, or this one where it wrote none.
-    pub fn answer(self, default: &str) -> Vec<u8> {
-        match self.text.is_empty() {
-            false => self.text,
-            true => default.into(),
         }
     }
 }
@@ -102,7 +93,9 @@ pub fn ask(
         helper.envs(text.map(|text: String| (COMMAND, text)));
         sys::with_children(|| run(helper, limit)).map_err(sys::errno_of)
     });
-    output.map_err(|reason| NoHelper(name, reason))
+    let mut output = output.map_err(|reason| NoHelper(name, reason))?;
+    output.said = in_a_line(&output.said);
+    Ok(output)
 }
 
 /// The scheme whose helper is asked.
@@ -160,8 +153,6 @@ fn run(mut helper: Command, limit: Limit) -> io::Result<HelperOutput> {
     let status = child.wait()?;
     let is_in_time = heard?;
     let mut output = streams.output;
-    output.text = in_a_line(&output.text);
-    output.said = in_a_line(&output.said);
     if !is_in_time {
         output.descriptors.clear();
         output.said = b"its helper does not answer in time".to_vec();

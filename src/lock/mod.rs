@@ -5,6 +5,7 @@ pub mod file;
 pub mod held;
 pub mod helper;
 pub mod kin;
+pub mod lines;
 pub mod mark;
 pub mod others;
 pub mod record;

@@ -13,8 +13,9 @@ use rustix::net::getpeername;
 use super::file::LockFile;
 use super::held::{Attempt, Busy, Held, Remarks};
 use super::helper::{self, Limit, NoHelper};
+use super::lines;
 use crate::model::error::{Error, Reason};
-use crate::model::lock::{LockMode, Wait};
+use crate::model::lock::{KILL_AFTER_LOSS, LockMode, OnLost, Wait};
 use crate::model::request::Run;
 use crate::model::target::LockTarget;
 use crate::sys;
@@ -22,12 +23,15 @@ use crate::sys;
 /// No server, or no helper (sysexits(3), EX_UNAVAILABLE).
 const UNAVAILABLE: u8 = 69;
 
+/// Somebody else has the lock (sysexits(3), EX_TEMPFAIL). Not 1, by which programs end that crash.
+const HELD: i32 = 75;
+
 /// Takes the lock through its helper, or finds it taken.
 ///
 /// # Errors
 ///
 /// [`Error::NoHelper`]; [`Error::Helper`] for anything but exit status 0 and exactly one connection
-/// that is open, or 1 and none; [`Error::Descriptor`].
+/// that is open, or 75 and none; [`Error::Descriptor`].
 pub fn acquire(word: &'static CStr, run: &Run) -> Result<Attempt, Error> {
     let target = LockTarget::Remote(word);
     let limit = match run.options.wait {
@@ -42,10 +46,12 @@ pub fn acquire(word: &'static CStr, run: &Run) -> Result<Attempt, Error> {
     let (status, why) = match (output.status.code(), passed) {
         (Some(0), (Some(connection), 0)) => {
             let file = LockFile::connection(connection, target)?;
-            return match is_open(&file) {
-                Ok(()) => {
+            let fence = lines::fence(&output.text).map_err(|why| why.as_bytes().to_vec());
+            return match fence.and_then(|fence| is_open(&file).map(|()| fence)) {
+                Ok(fence) => {
                     let remarks = Remarks {
                         helper_text: output.said,
+                        fence,
                         ..Remarks::default()
                     };
                     Ok(Attempt::Held(Held::new(file, None, remarks)))
@@ -53,11 +59,12 @@ pub fn acquire(word: &'static CStr, run: &Run) -> Result<Attempt, Error> {
                 Err(why) => Err(Error::Helper(target, UNAVAILABLE, why)),
             };
         }
-        (Some(1), (None, _)) => {
+        (Some(HELD), (None, _)) => {
             return Ok(Attempt::Busy(Busy {
                 target,
                 waited: !matches!(run.options.wait, Wait::No),
                 kin: None,
+                since: lines::since(&output.text),
                 helper_text: output.said,
             }));
         }
@@ -84,11 +91,21 @@ fn options(run: &Run) -> Vec<String> {
     let hold = run
         .hold_at_least
         .map(|time| vec!["--hold-at-least".to_owned(), seconds(time)]);
-    [shared, wait, hold]
+    let kill_after = vec!["--kill-after".to_owned(), seconds(kill_after(run))];
+    [shared, wait, hold, Some(kill_after)]
         .into_iter()
         .flatten()
         .flatten()
         .collect()
+}
+
+/// How long a job that has lost its lock goes on until it is killed: no time where that is at once, nor
+/// where it never is, which nobody can be in time for.
+fn kill_after(run: &Run) -> Duration {
+    match run.on_lost {
+        OnLost::Term => run.kill_after.unwrap_or(KILL_AFTER_LOSS),
+        OnLost::Kill | OnLost::Ignore => Duration::ZERO,
+    }
 }
 
 /// A number of seconds. (What Rust has to write a floating point number takes more room in the program

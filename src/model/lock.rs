@@ -63,6 +63,10 @@ pub enum Keeper {
     Guardian,
 }
 
+/// How long after SIGTERM a job is killed whose lock is lost, if nothing else was said: somebody else may
+/// have it soon.
+pub const KILL_AFTER_LOSS: Duration = Duration::from_secs(5);
+
 /// What becomes of the job when the connection that its lock is bound to has ended.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub enum OnLost {

@@ -5,7 +5,7 @@ use std::fmt::{self, Display};
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
-use super::holders::By;
+use super::holders::{By, For};
 use super::log::Log;
 use super::stdio::say;
 use crate::inspect;
@@ -85,11 +85,16 @@ impl Conflict<'_> {
                 target => (busy, inspect::inspect(&snapshot, target).holders()),
             })
             .collect();
-        let is_too_old = |limit: Duration, holders: &Option<Holders>| {
+        let is_too_old = |limit: Duration, busy: &Busy, holders: &Option<Holders>| {
             let start = holders.as_ref().and_then(|holders| holders.since);
+            let start = start.or(busy.since);
             start.is_some_and(|start| time::since(start) > limit)
         };
-        let all_too_old = |limit| locks.iter().all(|(_, holders)| is_too_old(limit, holders));
+        let all_too_old = |limit| {
+            locks
+                .iter()
+                .all(|(busy, holders)| is_too_old(limit, busy, holders))
+        };
         let is_alarm = alarm.is_some_and(all_too_old);
         Conflict {
             locks,
@@ -108,6 +113,7 @@ impl Display for Conflict<'_> {
                     target,
                     kin,
                     helper_text,
+                    since,
                     ..
                 },
                 holders,
@@ -119,8 +125,9 @@ impl Display for Conflict<'_> {
                 [] => write!(out, "{comma}{target} is held")?,
                 helper_text => write!(out, "{comma}{target}: {}", Escaped(helper_text))?,
             }
-            if let Some(holders) = holders {
-                write!(out, " {}", By(holders))?;
+            match holders {
+                Some(holders) => write!(out, " {}", By(holders))?,
+                None => write!(out, "{}", For(*since))?,
             }
             if let Some(kin) = kin {
                 write!(out, "{}", Double(*kin))?;

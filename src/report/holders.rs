@@ -107,7 +107,7 @@ impl Display for ProcessName<'_> {
 }
 
 /// ` for 12m03s`, or nothing where that is not known.
-struct For(Option<SystemTime>);
+pub struct For(pub Option<SystemTime>);
 
 impl Display for For {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -158,8 +158,10 @@ impl Display for Line {
                 let but = but_no_nonoverlap(*why, self.1.marked);
                 write!(out, "cannot tell: {}{but}", why_unknown(*why))
             }
-            Ok(LockState::Remote(None, why)) => write!(out, "cannot tell: {}", Escaped(why)),
-            Ok(LockState::Remote(Some(_), said)) => write!(out, "{}", Escaped(said)),
+            Ok(LockState::Remote(None, why)) => {
+                write!(out, "cannot tell: {}", Escaped(&why.text))
+            }
+            Ok(LockState::Remote(Some(_), said)) => write!(out, "{}", Escaped(&said.text)),
             Err(reason) => match &self.1.missing {
                 Some(part) => write!(out, "cannot tell: {}", NoPart(part)),
                 None => write!(out, "cannot tell: {}", Reason(*reason)),

@@ -72,10 +72,14 @@ fn state(out: &mut String, target: LockTarget, report: &LockReport) -> fmt::Resu
 fn holders(out: &mut String, report: &LockReport) -> fmt::Result {
     let (confirmed, takers, since, waiters) = match &report.state {
         Ok(LockState::Held(all)) => (&all.confirmed[..], &all.takers[..], all.since, all.waiters),
+        Ok(LockState::Remote(_, said)) => (&[][..], &[][..], said.since, None),
         _ => (&[][..], &[][..], None, None),
     };
     out.push_str(",\"holders\":");
-    list(out, confirmed)?;
+    match &report.state {
+        Ok(LockState::Remote(_, said)) => told(out, &said.holders)?,
+        _ => list(out, confirmed)?,
+    }
     out.push_str(",\"takers\":");
     list(out, takers)?;
     let held_for = JsonOption(since.map(|start| time::since(start).as_secs()));
@@ -117,8 +121,8 @@ fn words(out: &mut String, report: &LockReport) -> fmt::Result {
     let (told, error) = match &report.state {
         Err(reason) => (None, Some(Reason(*reason).to_string().into_bytes())),
         Ok(LockState::Unknown(why)) => (None, Some(why_unknown(*why).as_bytes().to_vec())),
-        Ok(LockState::Remote(None, why)) => (None, Some(why.clone())),
-        Ok(LockState::Remote(Some(_), text)) => (Some(text.clone()), None),
+        Ok(LockState::Remote(None, why)) => (None, Some(why.text.clone())),
+        Ok(LockState::Remote(Some(_), said)) => (Some(said.text.clone()), None),
         Ok(_) => (None, None),
     };
     write!(out, ",\"told\":{}", JsonOption(told.as_deref().map(Json)))?;
@@ -152,6 +156,18 @@ fn list(out: &mut String, holders: &[Holder]) -> fmt::Result {
             JsonOption(holder.inner_pid),
             holder.is_stopped
         )?;
+    }
+    out.push(']');
+    Ok(())
+}
+
+/// Holders of a server's lock, each an object. They are of any host, so nothing of them is told as what
+/// a process of this one has.
+fn told(out: &mut String, holders: &[Vec<u8>]) -> fmt::Result {
+    out.push('[');
+    for (index, holder) in holders.iter().enumerate() {
+        let comma = if index == 0 { "" } else { "," };
+        write!(out, "{comma}{{\"told\":{}}}", Json(holder))?;
     }
     out.push(']');
     Ok(())

@@ -7,8 +7,10 @@ use std::os::unix::ffi::OsStringExt;
 use std::ptr;
 
 use crate::lock::held::Held;
+use crate::lock::lines::FENCE;
 use crate::model::command::CommandLine;
 use crate::model::error::Error;
+use crate::model::target::LockTarget;
 use crate::report::log::Log;
 use crate::sys::{self, ExecArgs, SHELL};
 
@@ -37,17 +39,34 @@ pub fn become_command(
         Ok(stderr) => stderr,
         Err(reason) => return Error::RedirectOutput(reason),
     };
-    let error = execute_command(command, program, context.slot);
+    let error = match (held.file().target(), context.slot) {
+        (LockTarget::Remote(_), _) => {
+            let fence = held.remarks.fence.as_deref();
+            execute_command(command, program, Some((FENCE, fence)))
+        }
+        (_, Some(slot)) => {
+            let variable = CString::new(format!("NONOVERLAP_SLOT={slot}")).ok();
+            execute_command(command, program, Some((SLOT, variable.as_deref())))
+        }
+        (_, None) => execute_command(command, program, None),
+    };
     if let (Some(log), Some(stderr)) = (context.log, stderr) {
         stderr.put_back(log);
     }
     error
 }
 
-/// Searches the program and executes it. Returns only the reason why that fails.
-fn execute_command(command: CommandLine, program: Cow<'static, CStr>, slot: Option<u16>) -> Error {
-    let variable = slot.and_then(|slot| CString::new(format!("NONOVERLAP_SLOT={slot}")).ok());
-    let environment = variable.as_deref().map(sys::environment_with);
+/// What the variable of a slot begins with.
+const SLOT: &CStr = c"NONOVERLAP_SLOT=";
+
+/// Searches the program and executes it, with one variable in place of any that begins so, or without
+/// it: an outer run's is no news of ours. Returns only the reason why that fails.
+fn execute_command(
+    command: CommandLine,
+    program: Cow<'static, CStr>,
+    variable: Option<(&CStr, Option<&CStr>)>,
+) -> Error {
+    let environment = variable.map(|(name, variable)| sys::environment_with(name, variable));
     let environment = environment.as_deref();
     let reason = match command {
         CommandLine::Words(_, words) => sys::search_and_execute(

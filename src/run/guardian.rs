@@ -13,7 +13,7 @@ use rustix::process::{Pid, setpgid};
 use super::job::Job;
 use crate::lock::held::Held;
 use crate::model::error::Error;
-use crate::model::lock::{Keeper, OnLost};
+use crate::model::lock::{KILL_AFTER_LOSS, Keeper, OnLost};
 use crate::model::request::{MaxRuntime, Run};
 use crate::model::target::LockTarget;
 use crate::report::log::Log;
@@ -22,8 +22,6 @@ use crate::sys::{self, Duty, Event, Guardian, Reach, Ward};
 
 /// How long after SIGTERM a job is killed that has had its time.
 const KILL_AFTER_TIME: Duration = Duration::from_secs(10);
-/// How long after SIGTERM a job is killed whose lock is lost: somebody else may have it soon.
-const KILL_AFTER_LOSS: Duration = Duration::from_secs(5);
 
 /// Looks whether a job that is to be ended can be, before anything is done.
 ///

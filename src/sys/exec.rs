@@ -12,14 +12,9 @@ unsafe extern "C" {
     static environ: *const *const c_char;
 }
 
-/// The environment of this process with one variable in place of any of the same name: pointers to
-/// C strings, the last of them null.
-pub fn environment_with(variable: &CStr) -> Vec<*const c_char> {
-    let name = variable
-        .to_bytes()
-        .split_inclusive(|&byte| byte == b'=')
-        .next()
-        .unwrap_or_default();
+/// The environment of this process with this variable, if there is one, in place of any that begins
+/// with `name`, which is a name and the sign behind it: pointers to C strings, the last of them null.
+pub fn environment_with(name: &CStr, variable: Option<&CStr>) -> Vec<*const c_char> {
     let mut list = Vec::new();
     // SAFETY: reading a pointer that the C library set before `main` and that nothing here changes.
     let mut place = unsafe { environ };
@@ -32,12 +27,13 @@ pub fn environment_with(variable: &CStr) -> Vec<*const c_char> {
         }
         // SAFETY: the list's entries are C strings that live as long as the process.
         let text = unsafe { CStr::from_ptr(entry) };
-        if !text.to_bytes().starts_with(name) {
+        if !text.to_bytes().starts_with(name.to_bytes()) {
             list.push(entry);
         }
         place = place.wrapping_add(1);
     }
-    list.extend([variable.as_ptr(), ptr::null()]);
+    list.extend(variable.map(CStr::as_ptr));
+    list.push(ptr::null());
     list
 }
 

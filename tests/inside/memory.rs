@@ -24,7 +24,7 @@ fn what_is_put_aside_keeps_its_bytes_however_much_it_is() {
 #[test]
 fn the_environment_gets_one_variable_in_place_of_any_of_the_same_name() {
     let variable = CString::new("NONOVERLAP_SLOT=7").unwrap();
-    let list = environment_with(&variable);
+    let list = environment_with(c"NONOVERLAP_SLOT=", Some(&variable));
     let (last, entries) = list.split_last().unwrap();
     assert!(last.is_null());
     // SAFETY: strings of the environment, which nothing here changes, or of `variable`.

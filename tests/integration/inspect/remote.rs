@@ -33,6 +33,8 @@ const ANSWERS: &[(&str, i32, &str)] = &[
     ("say('no server'); sys.exit(69)", CANNOT_TELL, "cannot tell: no server"),
     ("print('held'); say('odd'); sys.exit(1)", CANNOT_TELL, "cannot tell: odd"),
     ("sys.exit(1)", CANNOT_TELL, "cannot tell: its helper ended with exit status: 1"),
+    ("say('a pooler'); sys.exit(78)", CANNOT_TELL, "cannot tell: a pooler"),
+    ("print('since=5'); sys.exit(75)", CANNOT_TELL, "cannot tell: its helper ended with exit status: 75"),
     ("sys.exit(2)", CANNOT_TELL, "cannot tell: its helper ended with exit status: 2"),
     ("sys.exit(4)", CANNOT_TELL, "cannot tell: its helper ended with exit status: 4"),
     ("sys.exit(78)", CANNOT_TELL, "cannot tell: its helper ended with exit status: 78"),
@@ -98,6 +100,66 @@ fn status_text_and_json_agree_with_the_helper() {
             (&*field("told"), &*field("error")),
             (told, error),
             "{json:?}"
+        );
+    }
+}
+
+/// What a helper prints, the line behind the word, and in JSON the holders and for how long.
+#[rustfmt::skip] // A row a line is how a table is read.
+const FIELDS: &[(&str, &str, &str, Option<u64>)] = &[
+    (r"since=723\nby b\nholder=b, PID 7: x\n", "by b", r#"[{"told":"b, PID 7: x"}]"#, Some(723)),
+    (r#"by b\nholder=b\nholder=c \x1b"\nand c\n"#, "by b; and c", r#"[{"told":"b"},{"told":"c \u001b\""}]"#, None),
+    (r"since=7.5\n", "held", "[]", Some(7)),
+    (r"holder=\n", "held", r#"[{"told":""}]"#, None),
+    (r"since=soon\nholder=b\n", "held", r#"[{"told":"b"}]"#, None),
+    // Without its end it may be a part.
+    (r"by b\nsince=7", "by b; since=7", "[]", None),
+    (r"by b\nholder=b", "by b; holder=b", "[]", None),
+    (r"by b, since=7\n holder=b\n", "by b, since=7; holder=b", "[]", None),
+];
+
+#[test]
+fn json_has_holders_and_since_when_where_the_helper_tells() {
+    let Some(server) = Server::with("") else {
+        return;
+    };
+    let word = server.word();
+    for (sent, sentence, holders, seconds) in FIELDS {
+        server.helper_that("bin/nonoverlap-test", &format!("os.write(1, b'{sent}')"));
+        let ask = |options: &[&str]| server.run(&[&["--status"], options].concat(), &[]);
+        ask(&[]).expect(HELD, &format!("{word}: {sentence}\n"), "");
+        let json = ask(&["--json"]).stdout();
+        assert!(
+            json.contains(&format!(r#","holders":{holders},"takers":[],"#)),
+            "{json}"
+        );
+        let fields: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(
+            (&fields["state"], &fields["told"]),
+            (&"held".into(), &(*sentence).into())
+        );
+        match seconds {
+            None => assert!(
+                fields["since"].is_null() && fields["held_for"].is_null(),
+                "{json}"
+            ),
+            Some(seconds) => {
+                let told = fields["held_for"].as_u64().unwrap();
+                assert!((*seconds..seconds + 60).contains(&told), "{json}");
+                assert!(
+                    fields["since"].as_str().unwrap().starts_with("20"),
+                    "{json}"
+                );
+            }
+        }
+        // Nobody has it, so nobody has had it since.
+        let lines = format!("os.write(1, b'{sent}'); sys.exit(3)");
+        server.helper_that("bin/nonoverlap-test", &lines);
+        let json = ask(&["--json"]).stdout();
+        let nobody = r#","holders":[],"takers":[],"since":null,"held_for":null,"#;
+        assert!(
+            json.contains(nobody) && json.contains(r#""state":"free""#),
+            "{json}"
         );
     }
 }

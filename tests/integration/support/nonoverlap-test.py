@@ -17,8 +17,8 @@ try:
         sys.exit(3 if answer == "free" else 0)
     if answer != "yours":
         print(answer, file=sys.stderr)
-        sys.exit(1)
-    socket.send_fds(socket.socket(fileno=1), [b"."], [server.fileno()])
+        sys.exit(75)
+    socket.send_fds(socket.socket(fileno=1), [b"\n"], [server.fileno()])
 except Exception as error:
     print(error, file=sys.stderr)
     sys.exit(69)

@@ -53,8 +53,8 @@ fn no_message_shows_a_password() {
         for (lines, options) in [
             ("sys.exit(69)", &[][..]),
             ("", &[]),
-            ("sys.exit(1)", &["-v"]),
-            ("say('held by another'); sys.exit(1)", &["-v"]),
+            ("sys.exit(75)", &["-v"]),
+            ("say('held by another'); sys.exit(75)", &["-v"]),
             ("give(connect())", &["-v"]),
             ("give(connect())", &["-v", "-o"]),
             ("say('hello'); give(connect())", &[]),
@@ -84,7 +84,11 @@ fn the_log_shows_no_password() {
     };
     let log = server.scene.path("log");
     for (word, shown) in WORDS {
-        for lines in ["give(connect())", "sys.exit(1)", "say('held'); sys.exit(1)"] {
+        for lines in [
+            "give(connect())",
+            "sys.exit(75)",
+            "say('held'); sys.exit(75)",
+        ] {
             server.helper_that("bin/nonoverlap-test", lines);
             let mut run = server.nonoverlap(["--log", log.to_str().unwrap(), word, "true"]);
             run.run();

@@ -213,7 +213,7 @@ give(connect())"#;
 
 #[test]
 fn a_refused_run_leaves_no_process() {
-    let lines = "open('FOLDER/pid', 'w').write(str(os.getpid())); say('held'); sys.exit(1)";
+    let lines = "open('FOLDER/pid', 'w').write(str(os.getpid())); say('held'); sys.exit(75)";
     let Some(server) = Server::with(lines) else {
         return;
     };
