@@ -13,11 +13,11 @@ pub fn inspect(word: &'static CStr) -> LockReport {
     let told = match helper::ask(&["--status".to_owned()], word, None, limit) {
         Ok(output) => match output.status.code() {
             Some(0) => {
-                let answer = StatusAnswer::read(&output.text);
+                let answer = StatusAnswer::read(&output.text, word);
                 LockState::Remote(Some(true), answer.or("held"))
             }
             Some(3) => {
-                let answer = StatusAnswer::read(&output.text);
+                let answer = StatusAnswer::read(&output.text, word);
                 LockState::Remote(Some(false), StatusAnswer::of(answer.or("free").text))
             }
             _ => LockState::Remote(None, StatusAnswer::of(output.why())),

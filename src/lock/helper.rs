@@ -24,6 +24,7 @@ use crate::model::command;
 use crate::model::target::scheme;
 use crate::sys;
 use crate::text::escape::in_a_line;
+use crate::text::password::without_secrets_of;
 
 /// The variable in which a helper finds the command that the lock is for.
 const COMMAND: &str = "NONOVERLAP_COMMAND";
@@ -57,7 +58,7 @@ pub struct HelperOutput {
     pub descriptors: Vec<OwnedFd>,
     /// What it wrote on its standard output.
     pub text: Vec<u8>,
-    /// What it wrote on its standard error, in a line.
+    /// What it wrote on its standard error, in a line, and without a password of the lock.
     pub said: Vec<u8>,
     /// How it ended.
     pub status: ExitStatus,
@@ -94,7 +95,7 @@ pub fn ask(
         sys::with_children(|| run(helper, limit)).map_err(sys::errno_of)
     });
     let mut output = output.map_err(|reason| NoHelper(name, reason))?;
-    output.said = in_a_line(&output.said);
+    output.said = in_a_line(&without_secrets_of(word.to_bytes(), &output.said));
     Ok(output)
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::sys;
 use crate::text::escape::in_a_line;
+use crate::text::password::without_secrets_of;
 
 /// By this it says that it is connected, and waits.
 pub const WAITING: &[u8] = b"waiting\n";
@@ -72,7 +73,7 @@ fn seconds(text: &[u8]) -> Option<Duration> {
     Duration::try_from_secs_f64(sys::strtod(&text)?).ok()
 }
 
-/// What a helper answers to `--status`.
+/// What a helper answers to `--status`. There is no password of the lock in it.
 #[derive(Default)]
 pub struct StatusAnswer {
     /// For a person.
@@ -84,8 +85,9 @@ pub struct StatusAnswer {
 }
 
 impl StatusAnswer {
-    /// Reads the answer.
-    pub fn read(text: &[u8]) -> StatusAnswer {
+    /// Reads the answer for the lock that this word names.
+    pub fn read(text: &[u8], word: &CStr) -> StatusAnswer {
+        let hide = |text: &[u8]| without_secrets_of(word.to_bytes(), text);
         let is_field = |line: &[u8]| {
             let is_whole = line.ends_with(b"\n");
             is_whole && (line.starts_with(SINCE) || line.starts_with(HOLDER))
@@ -94,8 +96,8 @@ impl StatusAnswer {
         let for_people: Vec<_> = lines.filter(|line| !is_field(line)).collect();
         let holders = fields(text).filter_map(|line| line.strip_prefix(HOLDER));
         StatusAnswer {
-            text: in_a_line(&for_people.concat()),
-            holders: holders.map(|holder| holder.trim_ascii().to_vec()).collect(),
+            text: in_a_line(&hide(&for_people.concat())),
+            holders: holders.map(|holder| hide(holder.trim_ascii())).collect(),
             since: since(text),
         }
     }

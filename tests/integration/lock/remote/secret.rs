@@ -6,7 +6,7 @@ use crate::support::remote_server::{Server, text_of};
 
 /// Words with a password, and how they are shown.
 #[rustfmt::skip] // A row a line is how a table is read.
-const WORDS: [(&str, &str); 10] = [
+const WORDS: [(&str, &str); 16] = [
     ("test://user:secret@host/x#y", "test://user:***@host/x#y"),
     ("test://:secret@host", "test://:***@host"),
     ("test://user:secret@", "test://user:***@"),
@@ -22,10 +22,17 @@ const WORDS: [(&str, &str); 10] = [
     ("test://h/d?sslpassword=secret&password=a#secret#y", "test://h/d?sslpassword=***&password=***#y"),
     ("test:///?password=secret", "test:///?password=***"),
     ("test://u:secret@h?password=secret#y=a&b", "test://u:***@h?password=***#y=a&b"),
+    // No library knows it, but somebody has typed it.
+    ("test://h/d?passwrod=secret&x=1#y", "test://h/d?passwrod=***&x=1#y"),
+    ("test://h/d?x=1&PassWord=secret", "test://h/d?x=1&PassWord=***"),
+    ("test://h/d?p%61ss=secret", "test://h/d?p%61ss=***"),
+    ("test://h/d?pasword=secret&pwd=secret#y", "test://h/d?pasword=***&pwd=***#y"),
+    ("test://h/?access_token=secret&apikey=secret", "test://h/?access_token=***&apikey=***"),
+    ("test://h/?x=password=secret", "test://h/?x=password=***"),
 ];
 
 /// Words without one are shown as they are.
-const OPEN_WORDS: [&str; 9] = [
+const OPEN_WORDS: [&str; 10] = [
     "test://user@host/x#y",
     "test://host:5432/x#y",
     "test://host/a:b@c",
@@ -35,6 +42,7 @@ const OPEN_WORDS: [&str; 9] = [
     "test://",
     "test://host/x?passfile=y#password",
     "test://host/x?a=b:c@d",
+    "test://host/x?sslmode=require&target_session_attrs=any&keepalives=1&host=/run&user=u#n",
 ];
 
 #[track_caller]
@@ -88,6 +96,7 @@ fn the_log_shows_no_password() {
             "give(connect())",
             "sys.exit(75)",
             "say('held'); sys.exit(75)",
+            "say('no'); sys.exit(69)",
         ] {
             server.helper_that("bin/nonoverlap-test", lines);
             let mut run = server.nonoverlap(["--log", log.to_str().unwrap(), word, "true"]);
@@ -97,6 +106,67 @@ fn the_log_shows_no_password() {
             std::fs::remove_file(&log).unwrap();
         }
     }
+}
+
+/// A library prints what it has made of the word.
+#[test]
+fn nor_do_the_words_of_a_helper() {
+    let Some(server) = Server::with("") else {
+        return;
+    };
+    #[rustfmt::skip] // A row a line is how a table is read.
+    let table = [
+        ("test://u:secret@h", "no host secret", "no host ***"),
+        ("test://u:secret@h", "secretsecret, sec", "******, sec"),
+        ("test://h?passwrod=secret&x=1#y", "passwrod=secret is not known, 1", "passwrod=*** is not known, 1"),
+        ("test://u:a%20secret%2F@h", "a%20secret%2F or 'a secret/'", "*** or '***'"),
+        ("test://u:a%secret%2@h", "no a%secret%2", "no ***"),
+        // A library may break it where it should have been escaped.
+        ("test://u:mysecret/other@h", "port mysecret, database other@h", "port ***, database ***@h"),
+        ("test://u:o/o@h", "no host o/o, o", "n*** h***st ***, ***"),
+        ("test://u:@h?password=", "held by b", "held by b"),
+        ("test://u@h?a=b", "held by a b", "held by a b"),
+    ];
+    let log = server.scene.path("log");
+    for (word, words, shown) in table {
+        for status in [1, 64, 69, 75, 78] {
+            let lines = format!("say({words:?}); sys.exit({status})");
+            server.helper_that("bin/nonoverlap-test", &lines);
+            let run = server
+                .nonoverlap(["-v", "-l", log.to_str().unwrap(), word, "true"])
+                .run();
+            assert!(run.stderr().contains(shown), "not {shown}: {run:?}");
+            assert!(text_of(&log).contains(shown), "{run:?}");
+            let status = server.nonoverlap(["--status", word]).run();
+            assert!(
+                status.code() == Some(0) || status.stdout().contains(shown),
+                "{status:?}"
+            );
+        }
+        let lines = format!("give(connect()); say({words:?})");
+        server.helper_that("bin/nonoverlap-test", &lines);
+        let run = server.nonoverlap([word, "true"]).run();
+        assert!(
+            run.code() == Some(0) && run.stderr().contains(shown),
+            "{run:?}"
+        );
+        let lines = format!("print({words:?}); print('holder=' + {words:?})");
+        server.helper_that("bin/nonoverlap-test", &lines);
+        for json in [&[][..], &["--json"]] {
+            let status = server.nonoverlap(["--status"]).args(json).arg(word).run();
+            let count = status.stdout().matches(shown).count();
+            assert_eq!(count, json.len() + 1, "{status:?}");
+        }
+    }
+}
+
+#[test]
+fn a_fence_is_passed_on_though_a_password_is_in_it() {
+    let Some(server) = Server::with(r"give(connect(), line=b'NONOVERLAP_FENCE=1234\n')") else {
+        return;
+    };
+    let mut run = server.nonoverlap(["test://u:23@h", "sh", "-c", "echo $NONOVERLAP_FENCE"]);
+    run.run().expect(0, "1234\n", "");
 }
 
 #[test]
