@@ -149,7 +149,13 @@ fn run_locked(run: &Run) -> Result<Outcome, Error> {
     let stopwatch = run.reporting.stopwatch();
     let mut busy = Vec::new();
     for (slot, target) in target::slots(run.target, run.slots) {
-        match take(target, run, log.as_ref()).inspect_err(hear(target))? {
+        let attempt = match take(target, run, log.as_ref()).inspect_err(hear(target)) {
+            Err(error) if run.reporting.leaves_to_log(&error) => {
+                return Ok(Outcome::Unsaid(error));
+            }
+            attempt => attempt?,
+        };
+        match attempt {
             Attempt::Held(held) => {
                 let log = log.as_ref();
                 let context = ExecContext { slot, log };

@@ -30,8 +30,9 @@ const HELD: i32 = 75;
 ///
 /// # Errors
 ///
-/// [`Error::NoHelper`]; [`Error::Helper`] for anything but exit status 0 and exactly one connection
-/// that is open, or 75 and none; [`Error::Descriptor`].
+/// [`Error::NoHelper`]; [`Error::NoServer`] for exit status 69 and no connection; [`Error::Helper`] for
+/// anything else but 0 and exactly one connection that is open, or 75 and none;
+/// [`Error::Descriptor`].
 pub fn acquire(word: &'static CStr, run: &Run) -> Result<Attempt, Error> {
     let target = LockTarget::Remote(word);
     let limit = match run.options.wait {
@@ -68,7 +69,8 @@ pub fn acquire(word: &'static CStr, run: &Run) -> Result<Attempt, Error> {
                 helper_text: output.said,
             }));
         }
-        (Some(status @ (64 | 69 | 78)), (None, _)) => (status as u8, output.why()),
+        (Some(69), (None, _)) => return Err(Error::NoServer(target, output.why())),
+        (Some(status @ (64 | 78)), (None, _)) => (status as u8, output.why()),
         (Some(0), (None, _)) => (UNAVAILABLE, b"its helper passed no connection".to_vec()),
         (Some(0), _) => (
             UNAVAILABLE,

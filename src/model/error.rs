@@ -42,6 +42,8 @@ pub enum Error {
     CannotEnd(LockTarget, &'static str),
     /// There is no helper of this name for the scheme, or it cannot be started.
     NoHelper(LockTarget, String, Errno),
+    /// The helper found no server that answers, for this reason.
+    NoServer(LockTarget, Vec<u8>),
     /// The helper did not take the lock: the exit status that goes with why, and why.
     Helper(LockTarget, u8, Vec<u8>),
     /// The log cannot be opened.
@@ -110,7 +112,7 @@ impl Display for Error {
                 let what = format!("{target}: cannot run {helper}");
                 cannot(out, "lock", &what, reason)
             }
-            Error::Helper(target, _, why) => write!(out, "cannot lock {target}: {}", Escaped(why)),
+            Error::NoServer(target, why) | Error::Helper(target, _, why) => said(out, target, why),
             Error::CannotEnd(target, why) => write!(out, "cannot end the job of {target}: {why}"),
             Error::Log(log, reason) => cannot_open_log(out, &path(log), reason),
             Error::RedirectOutput(reason) => {
@@ -151,6 +153,11 @@ fn cannot(
     reason: &Errno,
 ) -> fmt::Result {
     write!(out, "cannot {verb} {object}: {}", Reason(*reason))
+}
+
+/// The same for a lock on a server, by the words of its helper.
+fn said(out: &mut fmt::Formatter<'_>, target: &LockTarget, why: &[u8]) -> fmt::Result {
+    write!(out, "cannot lock {target}: {}", Escaped(why))
 }
 
 /// The same for a log that is written.

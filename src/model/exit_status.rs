@@ -90,7 +90,7 @@ impl Error {
             | Error::Print(_) => 71,
             Error::Guardian(..) | Error::CannotEnd(..) => 71,
             Error::NoHelper(_, _, reason) if is_shortage(*reason) => 71,
-            Error::NoHelper(..) => 69,
+            Error::NoHelper(..) | Error::NoServer(..) => 69,
             Error::Helper(_, status, _) => *status,
             Error::Log(_, reason)
             | Error::Folder(_, _, reason)

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::dialect::Dialect;
+use super::error::Error;
 
 /// How this run speaks.
 #[derive(Clone, Copy)]
@@ -15,6 +16,14 @@ pub struct Reporting {
     pub conflict_status: u8,
     /// For how long the lock may be held before a conflict is told in any case.
     pub alarm: Option<Duration>,
+}
+
+impl Reporting {
+    /// Whether cron is to mail nothing of this error: a server that is away is so for every host and at
+    /// every tick.
+    pub fn leaves_to_log(&self, error: &Error) -> bool {
+        self.verbosity == Verbosity::Quiet && matches!(error, Error::NoServer(..))
+    }
 }
 
 /// How much to say.

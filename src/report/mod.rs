@@ -52,6 +52,7 @@ fn finish(dialect: Dialect, outcome: Outcome) -> Result<u8, Error> {
             (Err(reason), _) => Err(Error::Print(reason)),
         },
         Outcome::Done => Ok(0),
+        Outcome::Unsaid(error) => Ok(error.status(dialect)),
         Outcome::Untold(reason) => {
             say(dialect, &reason);
             Ok(status::CANNOT_TELL)

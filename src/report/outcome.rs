@@ -11,6 +11,8 @@ pub enum Outcome {
     Output(Answer),
     /// What was asked for is done, and there was no command to run.
     Done,
+    /// This failed, and only the log was told.
+    Unsaid(Error),
     /// What was asked cannot be told, for this reason.
     Untold(Error),
     /// Somebody else holds the lock, or the lock of each slot.

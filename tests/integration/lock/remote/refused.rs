@@ -1,7 +1,8 @@
-//! Promises about a server's lock that somebody else has: what is said, to whom, and with which status.
+//! Promises about a server's lock that somebody else has, and about a server that is away: what is said,
+//! to whom, and with which status.
 
 use crate::support::harness::{NONOVERLAP, Run, has_tool};
-use crate::support::remote_server::Server;
+use crate::support::remote_server::{Server, text_of};
 
 #[test]
 fn a_conflict_is_silent_unless_a_person_looks_or_it_was_asked_for() {
@@ -119,4 +120,32 @@ fn an_alarm_goes_off_by_what_the_helper_has_of_the_holders_time() {
     // Nobody has told it.
     server.helper_that("bin/nonoverlap-test", "say('held by b'); sys.exit(75)");
     server.run(&["-a", "0"], &["echo", "ran"]).expect(1, "", "");
+}
+
+/// Every host would mail it at every tick.
+#[test]
+fn with_q_a_server_that_is_away_is_told_in_the_log_only() {
+    let Some(server) = Server::with("say('no answer'); sys.exit(69)") else {
+        return;
+    };
+    let (word, log) = (server.word(), server.scene.path("log"));
+    let said = format!("nonoverlap: cannot lock {word}: no answer\n");
+    server.run(&[], &["echo", "ran"]).expect(69, "", &said);
+    server
+        .run(&["-q", "-v"], &["echo", "ran"])
+        .expect(69, "", &said);
+    server.run(&["-q"], &["echo", "ran"]).expect(69, "", "");
+    server
+        .run(&["-qE5", "-w1", "-o"], &["echo", "ran"])
+        .expect(69, "", "");
+    let with_log = ["-q", "--log", log.to_str().unwrap()];
+    server.run(&with_log, &["echo", "ran"]).expect(69, "", "");
+    let text = text_of(&log);
+    assert!(text.ends_with(&said) && text.lines().count() == 1, "{text}");
+    // Without a word of its own, too.
+    server.helper_that("bin/nonoverlap-test", "sys.exit(69)");
+    let why = "its helper ended with exit status: 69";
+    let said = format!("nonoverlap: cannot lock {word}: {why}\n");
+    server.run(&[], &["echo", "ran"]).expect(69, "", &said);
+    server.run(&["-q"], &["echo", "ran"]).expect(69, "", "");
 }
