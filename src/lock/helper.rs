@@ -1,7 +1,7 @@
 //! Spawns the program that makes a connection and takes the lock on it, reads both its streams until it
 //! has ended, and reaps it. Its output is not trusted, nor is it that it ever ends.
 //!
-//! Its contract, for any language, is in the manual (REMOTE LOCKS, Helpers).
+//! Its contract, for any language, is in nonoverlap-helper(7).
 
 use std::env;
 use std::ffi::{CStr, CString, OsStr};

@@ -1,5 +1,5 @@
 //! The lines that a helper writes on its standard output. They are not trusted: what they may be is in
-//! the manual (REMOTE LOCKS, Helpers).
+//! nonoverlap-helper(7).
 
 use std::ffi::{CStr, CString};
 use std::time::{Duration, SystemTime};

@@ -195,7 +195,7 @@ fn nothing_that_others_made_in_the_database_is_run() {
 
 #[test]
 fn nor_is_it_by_what_the_manual_has_for_psql() {
-    let manual = Path::new(env!("CARGO_MANIFEST_DIR")).join("../man/nonoverlap.1");
+    let manual = Path::new(env!("CARGO_MANIFEST_DIR")).join("../man/nonoverlap-postgresql.1");
     let manual = fs::read_to_string(manual).unwrap();
     let recipe = |start: &str| {
         let from = manual.find(start).unwrap();

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::documents::{
-    CHANGELOG, CONTRIBUTING, DESIGN, Help, MAN, README, ROOT, between, bullets, codes, first_cells,
-    first_screen_line, items, links, man_page, man_section, mandoc, names_in, plain,
+    CHANGELOG, CONTRIBUTING, DESIGN, Help, MAN, MANUAL, README, ROOT, between, bullets, codes,
+    first_cells, first_screen_line, items, links, man_page, man_section, mandoc, names_in, plain,
     readme_section,
 };
 use crate::support::harness::{
@@ -21,26 +21,38 @@ use crate::support::harness::{
 };
 
 #[test]
-fn mandoc_accepts_the_man_page_without_a_warning() {
-    // All of the levels that a portable page can meet. The levels openbsd and netbsd want the marks
-    // of those systems' version control.
-    let Some(said) = mandoc(&["-T", "lint", "-W", "style"]) else {
-        return;
-    };
-    // Which manuals are installed is a matter of the machine.
-    let of_the_page = |line: &&str| !line.contains("referenced manual not found");
-    let complaints: Vec<_> = said.lines().filter(of_the_page).collect();
-    assert!(complaints.is_empty(), "{complaints:#?}");
+fn mandoc_accepts_the_man_pages_without_a_warning() {
+    for (page, _) in MANUAL {
+        // All of the levels that a portable page can meet. The levels openbsd and netbsd want the
+        // marks of those systems' version control.
+        let Some(said) = mandoc(&["-T", "lint", "-W", "style"], page) else {
+            return;
+        };
+        // Which manuals are installed is a matter of the machine.
+        let of_the_page = |line: &&str| !line.contains("referenced manual not found");
+        let complaints: Vec<_> = said.lines().filter(of_the_page).collect();
+        assert!(complaints.is_empty(), "{complaints:#?}");
+    }
 }
 
 #[test]
-fn groff_accepts_the_man_page_without_a_warning() {
-    if !has_tool("groff", "the man page") {
+fn every_page_in_the_folder_of_the_manual_is_tested() {
+    let files = fs::read_dir(man_page("")).unwrap();
+    let files = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    let pages = MANUAL.map(|(name, _)| name.to_owned());
+    assert_eq!(BTreeSet::from_iter(files), BTreeSet::from(pages));
+}
+
+#[test]
+fn groff_accepts_the_man_pages_without_a_warning() {
+    if !has_tool("groff", "the manual") {
         return;
     }
-    let mut groff = Command::new("groff");
-    groff.args(["-mdoc", "-ww", "-Tutf8", "-z"]).arg(man_page());
-    groff.run().expect(0, "", "");
+    for (page, _) in MANUAL {
+        let mut groff = Command::new("groff");
+        groff.args(["-mdoc", "-ww", "-Tutf8", "-z"]);
+        groff.arg(man_page(page)).run().expect(0, "", "");
+    }
 }
 
 #[test]
@@ -112,7 +124,7 @@ fn what_the_name_flock_takes_away_is_as_documented() {
 
 #[test]
 fn the_man_page_and_the_readme_list_the_same_differences_from_flock() {
-    let Some(page) = mandoc(&["-T", "ascii", "-O", "width=400"]) else {
+    let Some(page) = mandoc(&["-T", "ascii", "-O", "width=400"], "nonoverlap.1") else {
         return;
     };
     // A letter, a backspace and the letter again is bold; an underscore before it, underlined.
@@ -289,11 +301,9 @@ fn the_recipes_in_the_man_page_are_those_of_the_readme() {
 const TEST: &str = ".\\\" test: ";
 
 #[test]
-fn the_tests_that_the_man_page_names_exist() {
-    let named: BTreeSet<_> = MAN
-        .lines()
-        .filter_map(|line| line.strip_prefix(TEST))
-        .collect();
+fn the_tests_that_the_man_pages_name_exist() {
+    let lines = MANUAL.iter().flat_map(|(_, page)| page.lines());
+    let named: BTreeSet<_> = lines.filter_map(|line| line.strip_prefix(TEST)).collect();
     assert!(named.len() > 100, "{named:?}");
     for name in named {
         let (family, test) = name.rsplit_once("::").unwrap();

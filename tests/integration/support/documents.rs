@@ -13,6 +13,18 @@ pub const CONTRIBUTING: &str = include_str!("../../../CONTRIBUTING.md");
 pub const DESIGN: &str = include_str!("../../../DESIGN.md");
 pub const CHANGELOG: &str = include_str!("../../../CHANGELOG.md");
 pub const MAN: &str = include_str!("../../../man/nonoverlap.1");
+/// Every page of the manual.
+pub const MANUAL: [(&str, &str); 3] = [
+    ("nonoverlap.1", MAN),
+    (
+        "nonoverlap-helper.7",
+        include_str!("../../../man/nonoverlap-helper.7"),
+    ),
+    (
+        "nonoverlap-postgresql.1",
+        include_str!("../../../man/nonoverlap-postgresql.1"),
+    ),
+];
 
 /// The folder of the project.
 pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -161,17 +173,18 @@ pub fn source_folders() -> Vec<String> {
         .collect()
 }
 
-pub fn man_page() -> PathBuf {
-    Path::new(ROOT).join("man/nonoverlap.1")
+/// Where this page of the manual is.
+pub fn man_page(name: &str) -> PathBuf {
+    Path::new(ROOT).join("man").join(name)
 }
 
-/// What mandoc says of the man page, if there is a mandoc.
-pub fn mandoc(arguments: &[&str]) -> Option<String> {
-    if !has_tool("mandoc", "the man page") {
+/// What mandoc says of this page of the manual, if there is a mandoc.
+pub fn mandoc(arguments: &[&str], name: &str) -> Option<String> {
+    if !has_tool("mandoc", "the manual") {
         return None;
     }
     let mut mandoc = Command::new("mandoc");
-    let ended = mandoc.args(arguments).arg(man_page()).run();
+    let ended = mandoc.args(arguments).arg(man_page(name)).run();
     // 1 is a matter of style, of which only some is the page's (see above).
     assert!(matches!(ended.code(), Some(0 | 1)), "{ended:?}");
     Some(ended.stdout())
