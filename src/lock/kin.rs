@@ -25,7 +25,9 @@ pub enum Kin {
 
 /// Whether a lock on this file that is taken is our own. Where that cannot be seen, it is a stranger's.
 ///
-/// It costs a look at our own descriptors, and, where the record could be read, three calls more.
+/// Of a stranger's it costs a look at our own descriptors; and, where there may be a record, four calls
+/// more: the record, our parent, and two sessions, since what our descriptors do not tell nothing else
+/// does. Measured on one machine, they take 0.5 us of the 119 us of a refusal.
 pub fn of(file: &LockFile, options: &LockOptions) -> Option<Kin> {
     if !options.checks_name {
         return None;
@@ -36,7 +38,7 @@ pub fn of(file: &LockFile, options: &LockOptions) -> Option<Kin> {
 
 /// Whether a mark that excludes what ours says is our own.
 pub fn of_mark(name: Name, says: Claim) -> Option<Kin> {
-    let locks = sys::own_locks(&|_, _| true).ok()?;
+    let locks = sys::own_locks(None, &|_| true).ok()?;
     let excluding = locks.iter().find_map(|lock| {
         let range = MarkedRange {
             start: lock.first,
@@ -64,8 +66,8 @@ fn ourselves(file: &LockFile, options: &LockOptions, state: &FileState) -> Optio
     let number = file.as_fd().as_raw_fd();
     // What was opened here has no lock yet.
     let is_callers = matches!(file.target(), LockTarget::Descriptor(_));
-    let is_wanted = |it, id| id == state.id && (is_callers || it != number);
-    let locks = sys::own_locks(&is_wanted).ok()?;
+    let without = (!is_callers).then_some(number);
+    let locks = sys::own_locks(without, &|id| id == state.id).ok()?;
     let converts = |lock: &OwnLock| {
         let same = OwnLock {
             descriptor: number,
@@ -102,10 +104,21 @@ fn by_record(file: &LockFile, options: &LockOptions, state: &FileState) -> Optio
         (LockTarget::File(_), Content::Record(record)) if is_a_runs => record,
         _ => return None,
     };
+    if !is_near(record.pid) {
+        return None;
+    }
     match record.pid == process::id() {
         true => is_guardians(file).then_some(Kin::Guardian),
         false => is_by_ancestor(&record).then_some(Kin::Ancestor(record.pid)),
     }
+}
+
+/// Whether a process may be ourselves or an ancestor: it is our parent or of our session.
+///
+/// A conflict that nobody hears of is to cost little, and to look up one process costs ten times what these
+/// questions do. Of a stranger nothing more is asked: cron gives each job a session.
+fn is_near(pid: u32) -> bool {
+    sys::parent() == Some(pid) || sys::is_in_our_session(pid)
 }
 
 /// Whether a guardian has the lock on this file for us: a shell that was started with `--close` has become
@@ -119,14 +132,9 @@ fn is_guardians(file: &LockFile) -> bool {
     wards.any(|ward| ward == process::id())
 }
 
-/// Whether an ancestor of ours has written this record.
-///
-/// A conflict that nobody hears of is to cost little, and to look up a process costs a hundred times
-/// what the other questions do. So only a parent and the processes of our session are looked up: cron
-/// gives each job a session. In a PID namespace the number may be another's.
+/// Whether an ancestor of ours has written this record. In a PID namespace the number may be another's.
 fn is_by_ancestor(record: &Record) -> bool {
-    let is_near = sys::parent() == Some(record.pid) || sys::is_in_our_session(record.pid);
-    if !is_near || !is_self_or_ancestor(record.pid) {
+    if !is_self_or_ancestor(record.pid) {
         return false;
     }
     let started = sys::process(record.pid).and_then(|process| process.started);

@@ -65,13 +65,13 @@ pub fn parent() -> Option<u32> {
     u32::try_from(parent).ok().filter(|&parent| parent > 0)
 }
 
-/// Whether a process is of our session. Not where that cannot be told.
+/// Whether a process may be of our session. Sessions whose leaders are outside of our PID namespace have
+/// the number 0 in common.
 pub fn is_in_our_session(pid: u32) -> bool {
     let of = |pid: u32| {
         let pid = libc::pid_t::try_from(pid).ok()?;
         // SAFETY: getsid(2) touches no memory of ours.
-        let session = check(unsafe { libc::getsid(pid) }).ok()?;
-        Some(session).filter(|&session| session > 0)
+        check(unsafe { libc::getsid(pid) }).ok()
     };
     of(pid).is_some_and(|session| of(0) == Some(session))
 }

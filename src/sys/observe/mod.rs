@@ -165,14 +165,17 @@ pub enum OwnApi {
     Range,
 }
 
-/// The locks that our own descriptors have, of those that are wanted by their number and their file:
-/// none where the system does not tell.
+/// The locks that our own descriptors have, of those that are wanted by their file, and without one that
+/// is known: none where the system does not tell.
 ///
 /// # Errors
 ///
 /// What kept the look from being complete.
-pub fn own_locks(is_wanted: &dyn Fn(RawFd, FileId) -> bool) -> Result<Vec<OwnLock>, Errno> {
-    own::own_locks(is_wanted)
+pub fn own_locks(
+    without: Option<RawFd>,
+    is_wanted: &dyn Fn(FileId) -> bool,
+) -> Result<Vec<OwnLock>, Errno> {
+    own::own_locks(without, is_wanted)
 }
 
 /// What is known of the locks on one file.

@@ -12,6 +12,9 @@ use crate::sys::file_state::FileId;
 /// # Errors
 ///
 /// None.
-pub fn own_locks(_is_wanted: &dyn Fn(RawFd, FileId) -> bool) -> Result<Vec<OwnLock>, Errno> {
+pub fn own_locks(
+    _without: Option<RawFd>,
+    _is_wanted: &dyn Fn(FileId) -> bool,
+) -> Result<Vec<OwnLock>, Errno> {
     Ok(Vec::new())
 }

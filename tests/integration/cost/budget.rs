@@ -41,10 +41,9 @@ const STRAIGHT_PATH: [&str; 20] = [
 const START: [&str; 2] = ["arch_prctl", "set_tid_address"];
 
 /// A lock that is taken: is it our own? That is told in any case. The file, by its numbers; our
-/// descriptors, of which these are there: 0, 1 and 2, the lock file's and the list's own; and whether the
-/// PID of the record is ours, our parent's or of our session. The last one asks whether a person looks at
-/// stderr.
-const REFUSAL: [&str; 20] = [
+/// descriptors, of which 0, 1 and 2 are asked for theirs; and whether the PID of the record is our parent's
+/// or of our session, as ours is. The last one asks whether a person looks at stderr.
+const REFUSAL: [&str; 18] = [
     "open",
     "fcntl",
     "close",
@@ -55,11 +54,9 @@ const REFUSAL: [&str; 20] = [
     "statx",
     "statx",
     "statx",
-    "statx",
     "getdents64",
     "close",
     "pread",
-    "getpid",
     "getppid",
     "getsid",
     "getsid",

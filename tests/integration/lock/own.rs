@@ -5,7 +5,7 @@ use std::fs;
 use std::process::Command;
 
 use crate::support::harness::{
-    Ended, Holder, NONOVERLAP, Run, Scene, has_tool, nonoverlap, quoted,
+    Ended, Holder, NONOVERLAP, Run, Scene, has_tool, left_out, nonoverlap, quoted,
 };
 
 /// Every way to ask for a lock, each with the exit status of a conflict.
@@ -306,6 +306,26 @@ fn a_job_whose_guardian_has_the_lock_is_told_so_and_waits_for_nobody() {
         );
         in_job(&scene, &["-o"], &script).expect(status, "", &said);
     }
+}
+
+/// Where the sessions of all processes have the number 0.
+#[test]
+fn a_guardian_is_told_too_where_the_session_is_outside_of_the_pid_namespace() {
+    let namespace = ["--pid", "--fork", "--mount-proc"];
+    let ended = Command::new("unshare").args(namespace).arg("true").run();
+    if ended.code() != Some(0) {
+        return left_out("a PID namespace", &ended.stderr());
+    }
+    let scene = Scene::new();
+    let mut job = Command::new("unshare");
+    job.args(namespace)
+        .args([NONOVERLAP, "-o"])
+        .arg(scene.lock());
+    job.args(["sh", "-c", "exec \"$0\" \"$1\" echo ran", NONOVERLAP]);
+    let ended = job.arg(scene.lock()).run();
+    let said = "is held by the guardian of this very job: ";
+    assert_eq!((ended.code(), &*ended.stdout()), (Some(1), ""), "{ended:?}");
+    assert!(ended.stderr().contains(said), "{ended:?}");
 }
 
 #[test]

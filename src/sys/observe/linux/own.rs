@@ -15,13 +15,16 @@ use crate::sys::observe::{OwnApi, OwnLock};
 /// Room for the names of some eighty descriptors: so many are listed by one call.
 const ROOM: usize = 2048;
 
-/// The locks that our descriptors have, of those that are wanted by their number and their file. Of
-/// others nothing is asked but which file it is.
+/// The locks that our descriptors have, of those that are wanted by their file. Of others nothing is asked
+/// but which file it is, and nothing at all of the one that is left out.
 ///
 /// # Errors
 ///
 /// Where our descriptors cannot be listed, or one of a wanted file cannot be looked into.
-pub fn own_locks(is_wanted: &dyn Fn(RawFd, FileId) -> bool) -> Result<Vec<OwnLock>, Errno> {
+pub fn own_locks(
+    without: Option<RawFd>,
+    is_wanted: &dyn Fn(FileId) -> bool,
+) -> Result<Vec<OwnLock>, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let folder = open("/proc/self/fd", flags, Mode::empty())?;
     let mut room = [MaybeUninit::uninit(); ROOM];
@@ -34,8 +37,9 @@ pub fn own_locks(is_wanted: &dyn Fn(RawFd, FileId) -> bool) -> Result<Vec<OwnLoc
         };
         // The folder's own names are no numbers.
         match number {
-            Ok(number) if number != folder.as_raw_fd() => add(&mut locks, number, is_wanted)?,
-            _ => {}
+            Ok(number) if number == folder.as_raw_fd() || Some(number) == without => {}
+            Ok(number) => add(&mut locks, number, is_wanted)?,
+            Err(_) => {}
         }
     }
     Ok(locks)
@@ -45,12 +49,12 @@ pub fn own_locks(is_wanted: &dyn Fn(RawFd, FileId) -> bool) -> Result<Vec<OwnLoc
 fn add(
     locks: &mut Vec<OwnLock>,
     number: RawFd,
-    is_wanted: &dyn Fn(RawFd, FileId) -> bool,
+    is_wanted: &dyn Fn(FileId) -> bool,
 ) -> Result<(), Errno> {
     // SAFETY: it has just been listed as open, and nothing is closed meanwhile.
     let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
     let file = of_descriptor(descriptor)?.id;
-    if !is_wanted(number, file) {
+    if !is_wanted(file) {
         return Ok(());
     }
     let info = read(Path::new(&format!("/proc/self/fdinfo/{number}")))?;
