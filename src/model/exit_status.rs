@@ -101,6 +101,7 @@ impl Error {
             }
             Error::Create(..) | Error::DanglingLink(_) | Error::Log(..) => 73,
             Error::Folder(..) | Error::TemporaryFile(..) => 73,
+            Error::WorkingDirectory(reason) if is_shortage(*reason) => 71,
             Error::WorkingDirectory(_) | Error::NoEntry(_) => 66,
             Error::NoCrontab(reason) if is_shortage(*reason) => 71,
             Error::NoCrontab(_) | Error::Crontab(..) => 69,

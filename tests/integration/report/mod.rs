@@ -4,7 +4,7 @@
 mod conflict;
 pub mod exit_status;
 mod history;
-#[cfg(target_os = "linux")] // seccomp is Linux's.
+#[cfg(target_os = "linux")] // strace is Linux's.
 mod injections;
 #[cfg(target_os = "linux")] // seccomp is Linux's.
 mod kernel_errors;
