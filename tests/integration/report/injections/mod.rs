@@ -304,7 +304,7 @@ fn survives_in(scene: &Scene, mode: &Mode) {
     );
     assert!(wrong.is_empty(), "{:?}\n{}", mode.words, wrong.join("\n"));
     // A mode whose calls are others the next time tests nothing of them.
-    assert!(count > first.calls.len(), "{:?}", mode.words);
+    assert!(count > first.calls.len() / 2, "{:?}", mode.words);
     // A descriptor leaves nothing that could fail and be gone on without.
     let goes_on = mode.runs && holder.is_none() && !mode.words.contains(&"--fd");
     assert_eq!(ran > 0, goes_on, "{:?}", mode.words);
