@@ -3,10 +3,13 @@
 
 use std::env;
 use std::fmt::{self, Display};
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::process::{Pid, getppid, test_kill_process};
 use rustix::system::uname;
+
+use crate::elapsed::Elapsed;
 
 /// What the name of a session begins with.
 const TOOL: &str = "nonoverlap";
@@ -49,21 +52,25 @@ pub struct Holder {
     process: String,
     /// The name of the session; empty where it may not be seen.
     application: String,
-    /// Since when, if that may be seen.
-    since: Option<String>,
+    /// For how long, if that may be seen.
+    time: Option<Duration>,
 }
 
 impl Holder {
-    /// As pg_locks and pg_stat_activity have it.
-    pub fn new(
-        process: Option<String>,
-        application: Option<String>,
-        since: Option<String>,
-    ) -> Holder {
+    /// As pg_locks and pg_stat_activity have it: its process, its session's name, and how many seconds
+    /// ago the session last asked something.
+    ///
+    /// Of a session of ours, that is when it got the lock. Somebody else's may have asked later.
+    pub fn new(process: &str, application: &str, seconds: &str) -> Holder {
+        let is_ours = application.split(' ').next() == Some(TOOL);
+        // A clock that was set back gives less than nothing.
+        let seconds = seconds.parse().ok().map(|seconds: f64| seconds.max(0.0));
+        let time = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let in_a_line = |letter: char| if letter.is_control() { '?' } else { letter };
         Holder {
-            process: process.unwrap_or_default(),
-            application: application.unwrap_or_default(),
-            since,
+            process: process.to_owned(),
+            application: application.chars().map(in_a_line).collect(),
+            time: time.filter(|_| is_ours),
         }
     }
 
@@ -86,16 +93,12 @@ impl Display for Holder {
         match (words.next(), words.next(), words.next(), words.next()) {
             (Some(TOOL), Some(host), Some(process), command) => {
                 write!(out, "{host}, PID {process}")?;
-                if let Some(since) = &self.since {
-                    write!(out, ", since {since}")?;
-                }
                 match command.unwrap_or_default() {
                     "" => Ok(()),
-                    command => write!(out, ": {command}"),
+                    command => write!(out, " ({command})"),
                 }
             }
-            // Somebody else's program, or a psql. When it last asked something is not when it took
-            // the lock.
+            // Somebody else's program, or a psql.
             _ => write!(
                 out,
                 "'{}', server process {}",
@@ -107,54 +110,56 @@ impl Display for Holder {
 
 /// Those who have the lock.
 #[derive(Default)]
-pub struct Holders {
-    holders: Vec<Holder>,
-    waiters: usize,
-}
+pub struct Holders(Vec<Holder>);
 
 impl Holders {
     /// One more.
     pub fn add(&mut self, holder: Holder) {
-        self.holders.push(holder);
-    }
-
-    /// One more that waits.
-    pub fn add_waiter(&mut self) {
-        self.waiters += 1;
+        self.0.push(holder);
     }
 
     /// Whether nobody has it.
     pub fn is_free(&self) -> bool {
-        self.holders.is_empty()
+        self.0.is_empty()
     }
 
     /// Whether the lock is or will be free in a moment.
     pub fn have_ended(&self) -> bool {
-        self.holders.iter().all(Holder::has_ended)
+        self.0.iter().all(Holder::has_ended)
+    }
+
+    /// For how long the oldest has had it, as far as that may be seen: a line for nonoverlap.
+    pub fn since(&self) -> Option<String> {
+        let time = self.0.iter().filter_map(|holder| holder.time).max();
+        time.map(|time| format!("since={}", time.as_secs_f64()))
     }
 
     /// For somebody who was refused: the holder may have ended since.
     pub fn of_refusal(&self) -> String {
         match self.is_free() {
-            false => self.to_string(),
+            false => self.in_words(|holder| holder.to_string()),
             true => "held until a moment ago".to_owned(),
         }
     }
-}
 
-impl Display for Holders {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.holders.is_empty() {
-            return out.write_str("free");
+    /// For somebody who asks.
+    pub fn of_status(&self) -> String {
+        match self.is_free() {
+            false => self.in_words(|holder| match holder.time {
+                Some(time) => format!("{holder} for {}", Elapsed(time)),
+                None => holder.to_string(),
+            }),
+            true => "free".to_owned(),
         }
-        for (index, holder) in self.holders.iter().enumerate() {
-            out.write_str(if index == 0 { "held by " } else { "; and by " })?;
-            write!(out, "{holder}")?;
-        }
-        match self.waiters {
-            0 => Ok(()),
-            1 => out.write_str("; 1 waits"),
-            count => write!(out, "; {count} wait"),
-        }
+    }
+
+    /// A line for nonoverlap for each of them.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        self.0.iter().map(|holder| format!("holder={holder}"))
+    }
+
+    fn in_words(&self, words: impl Fn(&Holder) -> String) -> String {
+        let words: Vec<_> = self.0.iter().map(words).collect();
+        format!("held by {}", words.join(" and by "))
     }
 }

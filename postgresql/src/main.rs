@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! argv --request--> Request --session--> Session --lock--> Locked --pass--> (nonoverlap)
-//!                                                     \--> Held
+//!                                                    \--> Held
 //! ```
 //!
 //! nonoverlap starts it, with a Unix socket as its standard output, and what it says on standard
@@ -15,23 +15,27 @@
 #![deny(unsafe_code)]
 
 mod aside;
+mod cut;
+mod elapsed;
 mod failure;
 mod holder;
 mod pass;
 mod request;
 mod session;
+mod statements;
 mod sys;
+mod words;
 
 use std::env;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use failure::Failure;
-use request::{Patience, Request, Task};
+use request::{Patience, Request, Target, Task, Terms};
 use session::{Answer, Session};
 
-/// Somebody else has the lock.
-const CONFLICT: u8 = 1;
+/// Somebody else has the lock (sysexits(3), EX_TEMPFAIL).
+const CONFLICT: u8 = 75;
 
 /// Exit statuses of `--status`.
 const HELD: u8 = 0;
@@ -51,34 +55,52 @@ fn main() -> ExitCode {
 fn carry_out(request: Request) -> Result<u8, Failure> {
     match request {
         Request::Show(page) => tell(page).map(|()| 0),
-        Request::Ask(target, Task::Status) => {
-            let mut session = Session::connect(&target, "nonoverlap --status")?;
-            let holders = session.holders()?;
-            tell(&holders.to_string())?;
-            Ok(if holders.is_free() { FREE } else { HELD })
+        Request::Ask(target, task) => {
+            words::check(&target)?;
+            match task {
+                Task::Status => status(&target),
+                Task::Lock(terms) => lock(&target, &terms),
+            }
         }
-        Request::Ask(target, Task::Lock(terms)) => {
-            let stdout = pass::stdout()?;
-            let mut session = Session::connect(&target, &holder::ourselves())?;
-            if terms.patience == Patience::Endless {
-                tell("waiting")?;
+    }
+}
+
+fn status(target: &Target) -> Result<u8, Failure> {
+    let mut session = Session::connect(target, "nonoverlap --status")?;
+    let look = session.look()?;
+    // The first 4,096 bytes are heard, and holders may be many.
+    let lines = [
+        look.holders.since(),
+        Some(look.holders.of_status()),
+        Some(look.place),
+    ];
+    for line in lines.into_iter().flatten().chain(look.holders.lines()) {
+        tell(&line)?;
+    }
+    Ok(if look.holders.is_free() { FREE } else { HELD })
+}
+
+fn lock(target: &Target, terms: &Terms) -> Result<u8, Failure> {
+    let stdout = pass::stdout()?;
+    let mut session = Session::connect(target, &holder::ourselves())?;
+    if terms.patience == Patience::Endless {
+        tell("waiting")?;
+    }
+    match session.lock(terms, stdout)? {
+        Answer::Locked(fence) => {
+            pass::pass(session.socket()?, &fence, stdout)?;
+            // If that fails, so do we, and nonoverlap drops what it got.
+            if let Some(time) = terms.hold_at_least {
+                pass::hold(session.socket()?, time)?;
             }
-            match session.lock(&terms, stdout)? {
-                Answer::Locked => {
-                    pass::pass(session.socket()?, stdout)?;
-                    // If that fails, so do we, and nonoverlap drops what it got.
-                    if let Some(time) = terms.hold_at_least {
-                        pass::hold(session.socket()?, time)?;
-                    }
-                    Ok(0)
-                }
-                Answer::Held(holders) => {
-                    if let Some(holders) = holders {
-                        let _ = writeln!(io::stderr(), "{}", holders.of_refusal());
-                    }
-                    Ok(CONFLICT)
-                }
+            Ok(0)
+        }
+        Answer::Held(holders) => {
+            if let Some(holders) = holders {
+                holders.since().map_or(Ok(()), |since| tell(&since))?;
+                let _ = writeln!(io::stderr(), "{}", holders.of_refusal());
             }
+            Ok(CONFLICT)
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What becomes of the connection: passed to nonoverlap, and kept by a process beside it for
-//! `--hold-at-least`.
+//! What becomes of the connection: passed to nonoverlap, which is at the other end of standard output,
+//! and kept by a process beside it for `--hold-at-least`.
 
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
@@ -8,6 +8,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use rustix::cmsg_space;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{
@@ -34,18 +35,37 @@ pub fn stdout() -> Result<BorrowedFd<'static>, Failure> {
     }
 }
 
-/// Passes a connection's descriptor. Descriptors travel with data, so there is a byte.
+/// Waits for this time, or until the other end hangs up. Tells whether it does.
 ///
 /// # Errors
 ///
 /// [`Failure::Unavailable`].
-pub fn pass(connection: BorrowedFd<'_>, socket: BorrowedFd<'_>) -> Result<(), Failure> {
+pub fn hangs_up_within(socket: BorrowedFd<'_>, time: Duration) -> Result<bool, Failure> {
+    let cannot = |error: Errno| Failure::Unavailable(format!("cannot wait: {}", reason(error)));
+    let time = Timespec::try_from(time).map_err(|_| cannot(Errno::INVAL))?;
+    // Only a hang-up is news, which is always told (poll(2)).
+    let mut awaited = [PollFd::from_borrowed_fd(socket, PollFlags::empty())];
+    let polled = retry_on_intr(|| poll(&mut awaited, Some(&time)));
+    polled.map(|count| count > 0).map_err(cannot)
+}
+
+/// Passes a connection's descriptor, and with it the line that has the fence.
+///
+/// # Errors
+///
+/// [`Failure::Unavailable`].
+pub fn pass(
+    connection: BorrowedFd<'_>,
+    fence: &str,
+    socket: BorrowedFd<'_>,
+) -> Result<(), Failure> {
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     let descriptors = [connection];
     control.push(SendAncillaryMessage::ScmRights(&descriptors));
-    let byte = [IoSlice::new(b"\n")];
-    retry_on_intr(|| sendmsg(socket, &byte, &mut control, SendFlags::empty()))
+    let line = format!("NONOVERLAP_FENCE={fence}\n");
+    let line = [IoSlice::new(line.as_bytes())];
+    retry_on_intr(|| sendmsg(socket, &line, &mut control, SendFlags::empty()))
         .map(|_| ())
         .map_err(|error| {
             let reason = reason(error);

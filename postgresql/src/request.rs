@@ -32,7 +32,16 @@ pub struct Terms {
     pub patience: Patience,
     /// How long it is kept at least.
     pub hold_at_least: Option<Duration>,
+    /// How long the command may live on when it has been told that the lock is lost.
+    pub kill_after: Duration,
 }
+
+/// What nonoverlap's own default is.
+const KILL_AFTER: Duration = Duration::from_secs(5);
+
+/// The longest that the server's timers are stretched for: Linux takes 32,767 s for TCP_KEEPIDLE
+/// (net/tcp.h, MAX_TCP_KEEPIDLE), and a server that cannot set one goes on with another.
+const LONGEST_KILL_AFTER: Duration = Duration::from_secs(9 * 3600);
 
 /// What to do if the lock is taken.
 #[derive(Clone, Copy, PartialEq)]
@@ -66,18 +75,21 @@ postgresql://#NAME has everything else from the PG* variables.
 
 Options:
   --shared                 take a shared lock
-  --wait SECS              wait at most SECS seconds, or as long as it takes: inf
+  --wait SECS              wait at most SECS seconds; inf: as long as it takes
   --hold-at-least SECS     keep the lock that long, though the command ended
-  --status                 tell who holds the lock, and take none
+  --kill-after SECS        the command lives on for so long when it is told that
+                           the lock is lost: 5 by default, 9 hours at the most
+  --status                 tell who holds the lock and what the server is, and
+                           take none
   --help                   show this help
   --version                show the version
 
 Exit status:
   0     locked, and passed on; with --status: held
-  1     somebody else holds the lock, or the wait timed out
   3     with --status: free
   64    the command line or TARGET is wrong
-  69    no server, or it refuses, or it does not answer
+  69    no server, or it refuses, or does not answer
+  75    somebody else holds the lock, or the wait timed out
   78    the server cannot hold such a lock: a standby, or behind a pooler
 
 The manual: man nonoverlap, REMOTE LOCKS";
@@ -93,7 +105,7 @@ pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Request, Failur
     let wrong = |error: lexopt::Error| usage(error.to_string());
     let mut parser = Parser::from_iter(words);
     let (mut shared, mut status, mut patience) = (false, false, Patience::None);
-    let (mut hold_at_least, mut target) = (None, None);
+    let (mut hold_at_least, mut kill_after, mut target) = (None, KILL_AFTER, None);
     while let Some(argument) = parser.next().map_err(wrong)? {
         match argument {
             Arg::Long("shared") => shared = true,
@@ -101,6 +113,9 @@ pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Request, Failur
             Arg::Long("wait") => patience = self::patience(&parser.value().map_err(wrong)?)?,
             Arg::Long("hold-at-least") => {
                 hold_at_least = Some(seconds(&parser.value().map_err(wrong)?)?);
+            }
+            Arg::Long("kill-after") => {
+                kill_after = self::kill_after(&parser.value().map_err(wrong)?)?;
             }
             Arg::Long("help") => return Ok(Request::Show(HELP)),
             Arg::Long("version") => return Ok(Request::Show(VERSION)),
@@ -113,6 +128,7 @@ pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Request, Failur
         shared,
         patience,
         hold_at_least,
+        kill_after,
     };
     let task = if status {
         Task::Status
@@ -133,6 +149,14 @@ fn patience(word: &OsStr) -> Result<Patience, Failure> {
             Duration::ZERO => Patience::None,
             time => Patience::For(time),
         }),
+    }
+}
+
+fn kill_after(word: &OsStr) -> Result<Duration, Failure> {
+    let time = seconds(word)?;
+    match time <= LONGEST_KILL_AFTER {
+        true => Ok(time),
+        false => Err(usage("--kill-after: 9 hours at the most".to_owned())),
     }
 }
 

@@ -8,11 +8,7 @@ use pq_sys::{ConnStatusType, ExecStatusType, PGconn, PGresult, PQconninfoOption}
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::retry_on_intr;
 
-use super::process::end_after;
 use crate::failure::reason;
-
-/// How long the server may take to hear that a statement is cancelled, in seconds.
-const TIME_TO_CANCEL: u32 = 5;
 
 /// Why there is no answer.
 pub enum Trouble {
@@ -29,8 +25,8 @@ pub enum Trouble {
     HungUp,
 }
 
-/// Rows of fields, each a text or null.
-pub type Rows = Vec<Vec<Option<String>>>;
+/// Fields, each a text or null.
+pub type Row = Vec<Option<String>>;
 
 /// Looks whether libpq can read a connection string.
 ///
@@ -100,6 +96,19 @@ impl Connection {
         unsafe { pq_sys::PQbackendPID(self.0) }
     }
 
+    /// Which server this is: the host that was reached, its port, and the database.
+    pub fn place(&self) -> String {
+        // SAFETY: a connection that libpq has given and nobody has finished.
+        let host = unsafe { pq_sys::PQhost(self.0) };
+        // SAFETY: the same.
+        let port = unsafe { pq_sys::PQport(self.0) };
+        // SAFETY: the same.
+        let database = unsafe { pq_sys::PQdb(self.0) };
+        let [host, port, database] =
+            [host, port, database].map(|word| text(word).unwrap_or_default());
+        format!("{host}, port {port}, database {database}")
+    }
+
     /// The socket, if there is a connection.
     pub fn socket(&self) -> Option<BorrowedFd<'_>> {
         // SAFETY: a connection that libpq has given and nobody has finished.
@@ -109,7 +118,8 @@ impl Connection {
         (socket >= 0).then(|| unsafe { BorrowedFd::borrow_raw(socket) })
     }
 
-    /// Asks one statement with parameters. Where `caller` hangs up meanwhile, it is cancelled.
+    /// Asks one statement with parameters. Where `caller` hangs up meanwhile, the answer is not waited
+    /// for: no statement of ours takes long where the server lives, and the end of the session undoes it.
     ///
     /// # Errors
     ///
@@ -119,7 +129,7 @@ impl Connection {
         statement: &str,
         parameters: &[&CStr],
         caller: Option<BorrowedFd<'_>>,
-    ) -> Result<Rows, Trouble> {
+    ) -> Result<Vec<Row>, Trouble> {
         let statement = CString::new(statement).unwrap_or_default();
         let values: Vec<_> = parameters.iter().map(|value| value.as_ptr()).collect();
         let count = c_int::try_from(values.len()).unwrap_or(0);
@@ -179,22 +189,9 @@ impl Connection {
                 .get(1)
                 .is_some_and(|caller| !caller.revents().is_empty())
             {
-                self.cancel();
                 return Err(Trouble::HungUp);
             }
         }
-    }
-
-    /// Has the server end the statement, so that it does not wait on for nobody.
-    fn cancel(&self) {
-        end_after(TIME_TO_CANCEL);
-        // SAFETY: a connection that libpq has given and nobody has finished.
-        let cancel = unsafe { pq_sys::PQgetCancel(self.0) };
-        let mut said = [0; 256];
-        // SAFETY: null, which is no error, or what libpq has just given; and 256 bytes to write to.
-        unsafe { pq_sys::PQcancel(cancel, said.as_mut_ptr(), 256) };
-        // SAFETY: what libpq has just given for us to free, or null.
-        unsafe { pq_sys::PQfreeCancel(cancel) };
     }
 
     /// Has notices and warnings of the server's dropped: stderr is for what becomes of the lock.
@@ -219,7 +216,7 @@ impl Connection {
 struct Answer(*mut PGresult);
 
 impl Answer {
-    fn rows(&self, connection: &Connection) -> Result<Rows, Trouble> {
+    fn rows(&self, connection: &Connection) -> Result<Vec<Row>, Trouble> {
         // SAFETY: a result that libpq has given and nobody has cleared.
         match unsafe { pq_sys::PQresultStatus(self.0) } {
             ExecStatusType::PGRES_TUPLES_OK => {}

@@ -12,7 +12,9 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::harness::{HOLD, Holder, NONOVERLAP, Run, Scene, Watchdog, eventually, kill};
-use crate::server::{ADMIN, ROLE, Server, host, nonoverlap, number, path, without_variables};
+use crate::server::{
+    ADMIN, ROLE, Server, helper, host, nonoverlap, number, path, without_variables,
+};
 
 #[test]
 fn a_taken_lock_refuses_with_1_and_names_the_holder() {
@@ -22,7 +24,7 @@ fn a_taken_lock_refuses_with_1_and_names_the_holder() {
     nonoverlap([&*lock, "echo", "ran"]).run().expect(1, "", "");
     let refused = nonoverlap(["-v", &lock, "echo", "ran"]).run();
     assert_eq!((refused.code(), &*refused.stdout()), (Some(1), ""));
-    let named = format!("held by {}, PID {}, since ", host(), holder.pid());
+    let named = format!("held by {}, PID {} (", host(), holder.pid());
     assert!(refused.stderr().contains(&named), "{refused:?}");
     holder.end();
     nonoverlap([&*lock, "echo", "ran"])
@@ -39,12 +41,12 @@ fn of_30_at_one_instant_one_runs_and_29_are_refused_with_its_name() {
     let refused = crowd.refused();
     assert_eq!((refused.len(), crowd.contenders.len()), (29, 1));
     let winner = crowd.contenders[0].child.id();
-    let named = format!("held by {}, PID {winner}, since ", host());
+    let named = format!("held by {}, PID {winner} (", host());
     for (status, stdout, stderr) in refused {
         assert_eq!((status, &*stdout), (Some(1), ""), "{stderr}");
         assert!(stderr.contains(&named), "not {named:?} in {stderr:?}");
     }
-    assert_eq!(server.queue("job"), (1, 0));
+    assert_eq!(server.holders("job"), 1);
     crowd.open_the_way_out();
     let (status, stdout, _) = crowd.contenders.remove(0).ended();
     assert_eq!((status, &*stdout), (Some(0), "in\nout\n"));
@@ -87,7 +89,7 @@ fn the_next_run_waits_a_moment_for_a_server_that_has_not_seen_the_end() {
         let mut next = nonoverlap([&*lock, "true"]).spawn().unwrap();
         let waits = |next: &mut Child| {
             eventually("it waits or has ended", || {
-                server.queue("job").1 == 1 || next.try_wait().unwrap().is_some()
+                server.waits(next.id()) || next.try_wait().unwrap().is_some()
             });
             next.try_wait().unwrap().is_none()
         };
@@ -148,20 +150,20 @@ fn a_wait_that_ends_too_soon_ends_with_1_and_the_holders_name() {
     let refused = nonoverlap(["-v", "-w", "0.2", &lock, "echo", "ran"]).run();
     assert!(start.elapsed() >= Duration::from_millis(200), "{refused:?}");
     assert_eq!((refused.code(), &*refused.stdout()), (Some(1), ""));
-    let named = format!("held by {}, PID {}, since ", host(), holder.pid());
+    let named = format!("held by {}, PID {} (", host(), holder.pid());
     assert!(refused.stderr().contains(&named), "{refused:?}");
-    assert_eq!(server.queue("job"), (1, 0));
+    assert_eq!(server.holders("job"), 1);
     eventually("its session has ended", || server.sessions() == 1);
     nonoverlap(["-q", "-w", "0.01", &lock, "echo", "ran"])
         .run()
         .expect(1, "", "");
 }
 
-/// Somebody who waits without end must not be in the queue when nobody waits any more: it would be
-/// given the lock, for nobody.
+/// Somebody who waits without end must not ask when nobody waits any more: it would be given the
+/// lock, for nobody.
 #[test]
-fn a_killed_waiter_leaves_no_process_no_session_and_no_place_in_the_queue() {
-    let server = Server::with("lc_messages = 'C'");
+fn a_killed_waiter_leaves_no_process_and_no_session() {
+    let server = Server::start();
     let lock = server.lock("job");
     let holder = hold(&[&lock]);
     for options in [&["-b"][..], &["-w", "50"]] {
@@ -171,24 +173,16 @@ fn a_killed_waiter_leaves_no_process_no_session_and_no_place_in_the_queue() {
             kill(waiter.pid(), signal);
             assert_eq!(waiter.ended(), (None, String::new()));
             eventually("the helper has ended", || server.helpers().is_empty());
-            eventually("nobody waits", || server.queue("job") == (1, 0));
             eventually("its session has ended", || server.sessions() == 1);
         }
     }
-    // The helper has said so: not every server looks by itself whether a waiter is still there.
-    let cancelled = server
-        .log()
-        .matches("canceling statement due to user request")
-        .count();
-    assert_eq!(cancelled, 4, "{}", server.log());
     holder.end();
     server.until_free("job");
     nonoverlap([&*lock, "true"]).run().expect(0, "", "");
 }
 
-/// It has no time to cancel anything. The server looks by itself whether its client is still there.
 #[test]
-fn a_killed_helper_is_a_run_that_fails_and_leaves_no_place_in_the_queue() {
+fn a_killed_helper_is_a_run_that_fails_and_leaves_no_session() {
     let server = Server::start();
     let lock = server.lock("job");
     let _holder = hold(&[&lock]);
@@ -197,7 +191,7 @@ fn a_killed_helper_is_a_run_that_fails_and_leaves_no_place_in_the_queue() {
         kill(helper, libc::SIGKILL);
     }
     assert_eq!(waiter.ended(), (Some(69), String::new()));
-    eventually("nobody waits", || server.queue("job") == (1, 0));
+    eventually("its session has ended", || server.sessions() == 1);
 }
 
 /// Such as one that an administrator set against statements that take for ever.
@@ -210,7 +204,7 @@ fn a_roles_time_for_statements_does_not_end_a_wait() {
     // It begins after the waiter, and has the same role's time.
     let asleep = server.psql(ROLE, "SELECT pg_sleep(60)");
     assert_eq!(asleep.code(), Some(1), "{asleep:?}");
-    assert_eq!(server.queue("job"), (1, 1));
+    eventually("it waits", || server.waits(waiter.pid()));
     holder.end();
     assert_eq!(waiter.ended(), (Some(0), "ran\n".to_owned()));
 }
@@ -221,14 +215,14 @@ fn shared_locks_share_and_exclude_exclusive_ones() {
     let lock = server.lock("job");
     let ran = |options: &[&str]| nonoverlap(options).args([&*lock, "true"]).run().code();
     let readers = [hold(&["-s", &lock]), hold(&["-s", &lock])];
-    assert_eq!(server.queue("job"), (2, 0));
+    assert_eq!(server.holders("job"), 2);
     assert_eq!(
         (ran(&["-s"]), ran(&["-x"]), ran(&[])),
         (Some(0), Some(1), Some(1))
     );
     let refused = nonoverlap(["-v", &lock, "true"]).run().stderr();
     for reader in &readers {
-        let named = format!("{}, PID {}, since ", host(), reader.pid());
+        let named = format!("{}, PID {} (", host(), reader.pid());
         assert!(refused.contains(&named), "{refused}");
     }
     drop(readers);
@@ -268,13 +262,13 @@ fn any_name_is_a_lock_of_its_own_with_the_number_that_the_manual_has() {
     for (index, name) in names.iter().enumerate() {
         // Nobody of those before excludes it.
         holders.push(hold(&[&server.lock(name)]));
-        assert_eq!(server.queue(name), (1, 0), "{name:?}");
+        assert_eq!(server.holders(name), 1, "{name:?}");
         assert_eq!(server.sessions(), index + 1);
     }
     for (name, holder) in names.iter().zip(&holders) {
         let refused = nonoverlap(["-v", &server.lock(name), "true"]).run();
         assert_eq!(refused.code(), Some(1), "{refused:?}");
-        let named = format!("PID {}, since ", holder.pid());
+        let named = format!("PID {} (", holder.pid());
         assert!(refused.stderr().contains(&named), "{refused:?}");
     }
 }
@@ -301,7 +295,7 @@ fn the_same_name_in_another_database_is_another_lock() {
     let _other = hold(&[&other]);
     // Each is refused by the one in its own database, and names it.
     let refused = nonoverlap(["-v", &here, "true"]).run();
-    let named = format!("held by {}, PID {}, since ", host(), holder.pid());
+    let named = format!("held by {}, PID {} (", host(), holder.pid());
     assert_eq!(refused.code(), Some(1));
     assert!(refused.stderr().contains(&named), "{refused:?}");
     assert!(!refused.stderr().contains("and by"), "{refused:?}");
@@ -350,12 +344,12 @@ fn the_server_shows_host_pid_and_command_to_a_role_that_may_only_connect() {
     name.truncate(63);
     let seen = server.psql(ROLE, statement);
     assert_eq!(seen.stdout(), format!("{name}|t\n"), "{seen:?}");
-    // Another role sees who it is, but the server does not let it see since when.
+    // Another role sees who it is, but the server does not let it see for how long.
     let seen = server.psql("other", statement);
     assert_eq!(seen.stdout(), format!("{name}|\n"), "{seen:?}");
     let lock = server.lock("job").replace(ROLE, "other");
     let refused = nonoverlap(["-v", &lock, "true"]).run();
-    let named = format!("held by {}, PID {}: sh -c ", host(), holder.pid());
+    let named = format!("held by {}, PID {} (sh -c ", host(), holder.pid());
     assert_eq!(refused.code(), Some(1), "{refused:?}");
     assert!(refused.stderr().contains(&named), "{refused:?}");
 }
@@ -417,26 +411,23 @@ fn a_holder_that_had_waited_is_shown_since_it_has_the_lock() {
         "FROM pg_stat_activity WHERE application_name LIKE 'nonoverlap % {} %'",
         waiter.pid()
     );
-    // Times are told in seconds.
     eventually("it has waited for a while", || {
-        let a_while = format!("SELECT clock_timestamp() > query_start + interval '1.5 s' {of_it}");
-        server.sql(&a_while) == "t"
+        let a_while = "SELECT clock_timestamp() > backend_start + interval '3 s'";
+        server.sql(&format!("{a_while} {of_it}")) == "t"
     });
     let moment = server.sql("SELECT clock_timestamp()");
     holder.end();
-    eventually("it has the lock", || server.queue("job") == (1, 0));
-    eventually("it is shown since then", || {
-        server.sql(&format!("SELECT query_start > '{moment}' {of_it}")) == "t"
+    eventually("the other has the lock", || {
+        let state = format!("SELECT count(*) {of_it} AND query LIKE '%pg_walfile_name%'");
+        server.holders("job") == 1 && server.sql(&state) == "1"
     });
-    let since = server.sql(&format!(
-        "SELECT to_char(query_start, 'YYYY-MM-DD HH24:MI:SSOF') {of_it}"
-    ));
-    let refused = nonoverlap(["-v", &lock, "true"]).run();
-    let named = format!("PID {}, since {since}: ", waiter.pid());
-    assert!(
-        refused.stderr().contains(&named),
-        "not {named:?} in {refused:?}"
-    );
+    let told = helper(["--status", &lock]).run();
+    let since = told.stdout();
+    let since = since.lines().find_map(|line| line.strip_prefix("since="));
+    let since: f64 = since.unwrap().parse().unwrap();
+    let passed = format!("SELECT extract(epoch FROM clock_timestamp() - '{moment}')");
+    let passed: f64 = server.sql(&passed).parse().unwrap();
+    assert!((0.0..=passed).contains(&since), "{passed}: {told:?}");
 }
 
 /// nonoverlap with these arguments around a command that says that it runs and ends with its input.
@@ -444,7 +435,7 @@ fn hold(arguments: &[&str]) -> Holder {
     Holder::start(nonoverlap(arguments).args(HOLD))
 }
 
-/// A run that waits in the server's queue. What is left of it when this goes out of scope is killed.
+/// A run that waits for the lock. What is left of it when this goes out of scope is killed.
 struct Waiter {
     /// Taken when it has ended.
     child: Option<Child>,
@@ -464,7 +455,7 @@ impl Waiter {
             _watchdog: Watchdog::over(&child),
             child: Some(child),
         };
-        eventually("it waits", || server.queue("job").1 == 1);
+        eventually("it waits", || server.waits(waiter.pid()));
         waiter
     }
 

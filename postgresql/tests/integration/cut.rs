@@ -39,13 +39,13 @@ fn a_link_that_is_cut_never_lets_two_run() {
                 a_cut_off_command_ends_before_another_is_served(network, ways, name, margin);
             });
         }
-        scope.spawn(|| a_host_in_the_queue_is_served_after_the_end(network));
+        scope.spawn(|| a_host_that_waits_is_served_after_the_end(network));
+        scope.spawn(|| a_command_that_tidies_up_for_long_ends_before_another_is_served(network));
         scope.spawn(|| a_host_whose_own_queue_is_full_hears_of_the_loss(network));
         scope.spawn(|| a_blip_of_4_s_changes_nothing(network));
         scope.spawn(|| a_host_that_is_cut_off_while_it_waits_never_runs(network));
-        for (ways, name) in [(both, "for nobody"), (&[Way::ToServer], "unthanked")] {
-            scope.spawn(move || what_is_given_to_a_cut_off_host_becomes_free(network, ways, name));
-        }
+        scope.spawn(|| what_a_cut_off_host_waited_for_is_given_to_others(network));
+        scope.spawn(|| what_is_given_to_a_host_that_hears_nothing_becomes_free(network));
     });
 }
 
@@ -115,19 +115,36 @@ fn a_cut_off_command_ends_before_another_is_served(
     });
 }
 
-/// The server serves it as soon as it hears of the end itself.
-fn a_host_in_the_queue_is_served_after_the_end(network: &Network) {
+/// It does not end by SIGTERM, and is killed after 20 s.
+fn a_command_that_tidies_up_for_long_ends_before_another_is_served(network: &Network) {
     let (a, b) = (network.host(), network.host());
-    let lock = network.lock("queue");
+    let lock = network.lock("tidy");
+    let mut command = a.nonoverlap(&["--kill-after", "20", &lock]);
+    command.args(["sh", "-c", "trap '' TERM; exec \"$@\"", "sh"]);
+    let mut job = Job::start(command);
+    let next = Started::new(b.nonoverlap(&["-w", "58", &lock]).args(look_for(job.pid())));
+    network.eventually_waits(&next);
+    a.cut(&[Way::ToServer, Way::FromServer]);
+    let cut = Instant::now();
+    let (status, killed) = job.wait();
+    assert_eq!(status.signal(), Some(libc::SIGKILL), "{status}");
+    next.ended().expect(0, "ended\n", "");
+    figure("a long end", killed - cut, cut.elapsed());
+}
+
+/// The server serves it within a second after it hears of the end itself.
+fn a_host_that_waits_is_served_after_the_end(network: &Network) {
+    let (a, b) = (network.host(), network.host());
+    let lock = network.lock("wait");
     let mut job = Job::start(a.nonoverlap(&[&lock]));
     let waiter = Started::new(b.nonoverlap(&["-w", "55", &lock]).args(look_for(job.pid())));
-    b.eventually_waits(&lock);
+    network.eventually_waits(&waiter);
     a.cut(&[Way::FromServer]);
     let cut = Instant::now();
     let (status, told) = job.wait();
     assert_eq!(status.signal(), Some(libc::SIGTERM), "{status}");
     let ended = waiter.ended();
-    figure("from the server, queue", told - cut, cut.elapsed());
+    figure("from the server, wait", told - cut, cut.elapsed());
     assert_is_over(&ended);
 }
 
@@ -137,7 +154,7 @@ fn a_host_whose_own_queue_is_full_hears_of_the_loss(network: &Network) {
     let lock = network.lock("full");
     let mut job = Job::start(a.nonoverlap(&[&lock]));
     let waiter = Started::new(b.nonoverlap(&["-w", "55", &lock]).args(look_for(job.pid())));
-    b.eventually_waits(&lock);
+    network.eventually_waits(&waiter);
     a.cut(&[Way::FromServer]);
     let cut = Instant::now();
     eventually("a question has no answer", || {
@@ -189,38 +206,61 @@ fn a_host_that_is_cut_off_while_it_waits_never_runs(network: &Network) {
     let lock = network.lock("patience");
     let _job = Job::start(b.nonoverlap(&[&lock]));
     let waiter = Started::new(a.nonoverlap(&["-w", "60", &lock]).args(["echo", "ran"]));
-    b.eventually_waits(&lock);
+    network.eventually_waits(&waiter);
     a.cut(&[Way::ToServer, Way::FromServer]);
     let cut = Instant::now();
-    let ended = waiter.ended();
-    assert_eq!(
-        (ended.code(), &*ended.stdout()),
-        (Some(69), ""),
-        "{ended:?}"
-    );
+    waiter.ended_without_a_server();
     figure("while it waits", cut.elapsed(), cut.elapsed());
 }
 
-/// The server cannot know that nobody hears that he has the lock.
-fn what_is_given_to_a_cut_off_host_becomes_free(network: &Network, ways: &[Way], name: &str) {
+/// Nobody who cannot ask is given anything.
+fn what_a_cut_off_host_waited_for_is_given_to_others(network: &Network) {
     let (a, b) = (network.host(), network.host());
-    let lock = network.lock(name);
+    let lock = network.lock("for nobody");
     let job = Job::start(b.nonoverlap(&[&lock]));
     let waiter = Started::new(a.nonoverlap(&["-w", "55", &lock]).args(["echo", "ran"]));
-    b.eventually_waits(&lock);
-    a.cut(ways);
+    network.eventually_waits(&waiter);
+    a.cut(&[Way::ToServer, Way::FromServer]);
+    drop(job);
+    let next = b.nonoverlap(&["-w", "55", &lock, "echo", "ran"]).run();
+    next.expect(0, "ran\n", "");
+    waiter.ended_without_a_server();
+}
+
+/// The server cannot know that nobody hears that he has the lock.
+fn what_is_given_to_a_host_that_hears_nothing_becomes_free(network: &Network) {
+    let (a, b) = (network.host(), network.host());
+    let lock = network.lock("unthanked");
+    let job = Job::start(b.nonoverlap(&[&lock]));
+    let waiter = Started::new(a.nonoverlap(&["-w", "55", &lock]).args(["echo", "ran"]));
+    let pid = waiter.child.as_ref().unwrap().id();
+    // So that it asks next when it is cut off and the lock is free.
+    eventually("it has just asked, and not for the first time", || {
+        let statement = format!(
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'nonoverlap % {pid} %'
+                AND state = 'idle' AND query_start > backend_start + interval '1.1 s'
+                AND state_change > clock_timestamp() - interval '0.2 s'"
+        );
+        network.server.sql(&statement) == "1"
+    });
+    a.cut(&[Way::FromServer]);
     let cut = Instant::now();
     drop(job);
+    eventually("it has asked, and has the lock", || {
+        let of_it = format!(
+            "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)
+            WHERE locktype = 'advisory' AND application_name LIKE 'nonoverlap % {pid} %'"
+        );
+        network.server.sql(&of_it) == "1"
+    });
+    b.nonoverlap(&[&lock, "echo", "ran"])
+        .run()
+        .expect(1, "", "");
     let next = b.nonoverlap(&["-w", "55", &lock, "echo", "ran"]).run();
     let served = cut.elapsed();
     next.expect(0, "ran\n", "");
-    let ended = waiter.ended();
-    assert_eq!(
-        (ended.code(), &*ended.stdout()),
-        (Some(69), ""),
-        "{ended:?}"
-    );
-    figure(name, served, served);
+    waiter.ended_without_a_server();
+    figure("unthanked", served, served);
 }
 
 /// How long a cut is that changes nothing.
@@ -363,6 +403,12 @@ END",
         format!("postgresql://{ROLE}@10.0.0.{ADDRESS}:{port}/postgres#{name}")
     }
 
+    /// Waits until this run has asked for the lock and been refused.
+    fn eventually_waits(&self, waiter: &Started) {
+        let pid = waiter.child.as_ref().unwrap().id();
+        eventually("it waits", || self.server.waits(pid));
+    }
+
     fn set_server(&self, state: &str) {
         self.of_server.shell(&format!("ip link set eth0 {state}"));
     }
@@ -401,14 +447,6 @@ impl Host<'_> {
             };
         }
         inside
-    }
-
-    /// Waits until somebody waits for the lock, which this host asks.
-    fn eventually_waits(&self, lock: &str) {
-        eventually("somebody waits", || {
-            let status = self.nonoverlap(&["--status", lock]).run();
-            status.stdout().contains("1 waits")
-        });
     }
 
     fn cut(&self, ways: &[Way]) {
@@ -552,6 +590,13 @@ impl Started {
     fn ended(mut self) -> Ended {
         let child = self.child.take().unwrap();
         Ended::of(self.line.clone(), child, &self.watchdog)
+    }
+
+    #[track_caller]
+    fn ended_without_a_server(self) {
+        let ended = self.ended();
+        let seen = (ended.code(), &*ended.stdout());
+        assert_eq!(seen, (Some(69), ""), "{ended:?}");
     }
 }
 

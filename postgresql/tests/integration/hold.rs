@@ -76,7 +76,7 @@ fn a_command_that_takes_longer_keeps_the_lock_to_its_end() {
     let mut command = nonoverlap(["--hold-at-least", "1", &lock]);
     let holder = Holder::start(command.args(HOLD));
     eventually("the time is over", || server.helpers().is_empty());
-    assert_eq!(server.queue("job"), (1, 0));
+    assert_eq!(server.holders("job"), 1);
     nonoverlap([&*lock, "true"]).run().expect(1, "", "");
     holder.end();
     server.until_free("job");
@@ -94,7 +94,7 @@ fn who_is_refused_leaves_nobody_to_hold_anything() {
         let refused = nonoverlap(options).args([&*lock, "true"]).run();
         refused.expect(1, "", "");
     }
-    assert_eq!((server.helpers(), server.queue("job")), (vec![], (1, 0)));
+    assert_eq!((server.helpers(), server.holders("job")), (vec![], 1));
     holder.end();
 }
 
@@ -192,6 +192,6 @@ fn it_does_not_matter_to_it_that_the_server_has_gone() {
 #[track_caller]
 fn passive(server: &Server) -> u32 {
     let helpers = server.helpers();
-    assert_eq!((helpers.len(), server.queue("job")), (1, (1, 0)));
+    assert_eq!((helpers.len(), server.holders("job")), (1, 1));
     helpers[0]
 }

@@ -76,7 +76,7 @@ fn sudo_keeps_the_lock_until_its_command_ends() {
 fn keeps_the_lock(server: &Server, command: &[&str]) {
     let lock = server.lock("job");
     let holder = Holder::start(nonoverlap([&lock]).args(command));
-    assert_eq!(server.queue("job"), (1, 0), "{command:?}");
+    assert_eq!(server.holders("job"), 1, "{command:?}");
     nonoverlap([&*lock, "true"]).run().expect(1, "", "");
     assert!(holder.end().success(), "{command:?}");
     server.until_free("job");
@@ -96,7 +96,7 @@ fn a_child_that_outlives_the_command_keeps_the_lock() {
     let server = Server::start();
     let lock = server.lock("job");
     let child = Outliving::start(&server, &[]);
-    assert_eq!(server.queue("job"), (1, 0));
+    assert_eq!(server.holders("job"), 1);
     nonoverlap([&*lock, "true"]).run().expect(1, "", "");
     child.end();
     server.until_free("job");
@@ -121,10 +121,10 @@ fn with_close_a_guardian_has_the_lock_as_long_as_the_command_lives() {
     for signal in [None, Some(libc::SIGKILL)] {
         let holder = Holder::start(nonoverlap(["-o", &lock]).args(HOLD)).settled();
         assert_eq!(sockets(holder.pid()), [] as [u32; 0]);
-        assert_eq!(server.queue("job"), (1, 0));
+        assert_eq!(server.holders("job"), 1);
         let refused = nonoverlap(["-v", &lock, "true"]).run();
         assert_eq!(refused.code(), Some(1), "{refused:?}");
-        let named = format!("PID {}, since ", holder.pid());
+        let named = format!("PID {} (", holder.pid());
         assert!(refused.stderr().contains(&named), "{refused:?}");
         match signal {
             None => assert!(holder.end().success()),

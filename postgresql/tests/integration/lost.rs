@@ -251,7 +251,7 @@ fn has_not_been_told(server: &Server, holder: &Holder) {
     });
     assert_eq!(state(holder.pid()), "S");
     let pending = number(holder.pid(), "ShdPnd:");
-    assert_eq!((server.queue("job"), pending), ((1, 0), 0));
+    assert_eq!((server.holders("job"), pending), (1, 0));
 }
 
 /// The letter of a process's state in /proc/PID/stat.

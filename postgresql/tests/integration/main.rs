@@ -17,6 +17,7 @@ mod server;
 
 mod contend;
 mod cut;
+mod fence;
 mod hold;
 mod keep;
 mod lost;
@@ -26,3 +27,4 @@ mod settings;
 mod status;
 mod trap;
 mod unsuitable;
+mod wait;

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::harness::{HOLD, Holder, Run, Scene, eventually, has_tool};
 use crate::refusal::{RAN, nothing_is_left, refused, refused_by, runs};
-use crate::server::{ROLE, Server, nonoverlap, path, without_variables};
+use crate::server::{ROLE, Server, helper, nonoverlap, path, without_variables};
 
 /// Where nobody listens: only root could.
 const NOBODY: &str = "127.0.0.1:1";
@@ -79,7 +79,7 @@ fn a_server_that_falls_silent_after_the_welcome_is_69() {
 
 #[test]
 fn a_server_that_falls_silent_before_a_wait_is_69() {
-    is_69_though_it_welcomes(&["-w", "inf"], "statement_timeout");
+    is_69_though_it_welcomes(&["-w", "inf"], "pg_try_advisory_lock");
 }
 
 fn is_69_though_it_welcomes(options: &[&str], wanted: &str) {
@@ -106,15 +106,20 @@ fn is_69_though_it_welcomes(options: &[&str], wanted: &str) {
 /// What a server says until it is ready, to somebody who needs no password (PostgreSQL's manual,
 /// chapter "Frontend/Backend Protocol").
 fn welcome(client: &mut TcpStream) {
-    let mut length = [0; 4];
-    client.read_exact(&mut length).unwrap();
-    let mut startup = vec![0; u32::from_be_bytes(length) as usize - length.len()];
-    client.read_exact(&mut startup).unwrap();
+    read_startup(client);
     client.write_all(b"R\0\0\0\x08\0\0\0\0").unwrap();
     client
         .write_all(b"K\0\0\0\x0c\0\0\0\x07\0\0\0\x07")
         .unwrap();
     client.write_all(b"Z\0\0\0\x05I").unwrap();
+}
+
+/// What a client begins with.
+fn read_startup(client: &mut TcpStream) {
+    let mut length = [0; 4];
+    client.read_exact(&mut length).unwrap();
+    let mut startup = vec![0; u32::from_be_bytes(length) as usize - length.len()];
+    client.read_exact(&mut startup).unwrap();
 }
 
 #[test]
@@ -398,13 +403,6 @@ fn no_helper_is_69() {
     );
 }
 
-/// The helper itself.
-fn helper<I: IntoIterator<Item: AsRef<OsStr>>>(arguments: I) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_nonoverlap-postgresql"));
-    without_variables(command.args(arguments));
-    command
-}
-
 #[test]
 fn the_helper_tells_its_usage_and_its_version() {
     let help = helper(["--help"]).run();
@@ -422,16 +420,19 @@ fn the_helper_tells_its_usage_and_its_version() {
 fn the_helper_refuses_words_that_it_does_not_know_with_64() {
     let lock = format!("postgresql://{NOBODY}/postgres#job");
     let number = |word: &str| format!("not a number of seconds: '{word}'\n");
-    for option in ["--wait", "--hold-at-least"] {
+    for option in ["--wait", "--hold-at-least", "--kill-after"] {
         for word in ["nan", "-1", "abc", "1e400", "infinity", "", "1e20", "1s"] {
             helper([option, word, &lock])
                 .run()
                 .expect(64, "", &number(word));
         }
     }
-    helper(["--hold-at-least", "inf", &lock])
-        .run()
-        .expect(64, "", &number("inf"));
+    for option in ["--hold-at-least", "--kill-after"] {
+        let ended = helper([option, "inf", &lock]).run();
+        ended.expect(64, "", &number("inf"));
+    }
+    let too_long = helper(["--kill-after", "32400.1", &lock]).run();
+    too_long.expect(64, "", "--kill-after: 9 hours at the most\n");
     let wrong: [(&[&str], &str); 5] = [
         (&[], "no TARGET given; see --help\n"),
         (&["--nonsense", &lock], "invalid option '--nonsense'\n"),

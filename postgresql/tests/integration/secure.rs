@@ -20,7 +20,7 @@ fn holds_and_is_told_of_the_loss(server: &Server, lock: &str) {
     let beside = server.lock("job");
     let held = nonoverlap(["-v", &beside]).args(RAN).run();
     assert_eq!((held.code(), &*held.stdout()), (Some(1), ""));
-    let named = format!("PID {}, since ", holder.pid());
+    let named = format!("PID {} (", holder.pid());
     assert!(held.stderr().contains(&named), "{held:?}");
     holder.end();
     nothing_is_left(server);

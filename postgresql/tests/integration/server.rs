@@ -174,27 +174,37 @@ impl Server {
         psql
     }
 
-    /// How many have the lock of this name, and how many wait for it, by the server's own table. The
-    /// number of the lock is computed here once more, as the manual has it.
+    /// How many have the lock of this name, by the server's own table. The number of the lock is
+    /// computed here once more, as the manual has it.
     #[track_caller]
-    pub fn queue(&self, name: &str) -> (usize, usize) {
+    pub fn holders(&self, name: &str) -> usize {
         let statement = format!(
-            "SELECT count(*) FILTER (WHERE granted), count(*) FILTER (WHERE NOT granted)
+            "SELECT count(*)
             FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database
-            WHERE locktype = 'advisory' AND objsubid = 1 AND datname = current_database()
+            WHERE locktype = 'advisory' AND granted
+                AND objsubid = 1 AND datname = current_database()
                 AND (classid::bigint << 32) | objid::bigint = {}",
             number(name)
         );
-        let answer = self.sql(&statement);
-        let (held, waits) = answer.split_once('|').unwrap();
-        (held.parse().unwrap(), waits.parse().unwrap())
+        self.sql(&statement).parse().unwrap()
+    }
+
+    /// Whether the run of this process has asked, was refused, and has gone to sleep until it asks
+    /// again. Whoever got the lock, or asks who has it, has asked something else last.
+    #[track_caller]
+    pub fn waits(&self, pid: u32) -> bool {
+        let statement = format!(
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'nonoverlap % {pid} %'
+                AND state = 'idle' AND query LIKE '%set_config%'"
+        );
+        self.sql(&statement) == "1"
     }
 
     /// Waits until the server has seen that nobody has the lock any more, which a test that is not
     /// about that moment does before the next run.
     #[track_caller]
     pub fn until_free(&self, name: &str) {
-        eventually("the lock is free", || self.queue(name).0 == 0);
+        eventually("the lock is free", || self.holders(name) == 0);
     }
 
     /// How many sessions there are of nonoverlap's.
@@ -295,6 +305,13 @@ fn as_role(mut psql: Command, role: &str, port: u16) -> Command {
     psql.arg("-p").arg(port.to_string());
     without_variables(&mut psql);
     psql
+}
+
+/// The helper itself.
+pub fn helper<I: IntoIterator<Item: AsRef<OsStr>>>(arguments: I) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nonoverlap-postgresql"));
+    without_variables(command.args(arguments));
+    command
 }
 
 /// PATH, with the helper in front.

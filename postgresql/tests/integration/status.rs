@@ -1,12 +1,12 @@
 //! Promises about `nonoverlap --status` of a lock on a server: who has it, and that asking takes none.
 
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use crate::harness::{Ended, HOLD, Holder, Run, eventually};
 use crate::refusal::{RAN, nothing_is_left, runs};
-use crate::server::{ROLE, Server, nonoverlap, without_variables};
+use crate::server::{ROLE, Server, helper, nonoverlap, without_variables};
 use crate::unsuitable::standby_of;
 
 /// Exit statuses of `--status`.
@@ -23,10 +23,17 @@ fn host() -> String {
     said.stdout().trim().to_owned()
 }
 
+/// What is said of the server, and as whom we are there.
+fn place(server: &Server, role: &str) -> String {
+    let version = server.sql("SHOW server_version");
+    let version = version.split(' ').next().unwrap();
+    let at = format!("127.0.0.1, port {}", server.port);
+    format!("PostgreSQL {version} at {at}, database postgres, as role {role}")
+}
+
 /// Whether this is what is left of [`HOLD`] where a session's name has 63 bytes and begins with a
 /// host's.
 fn is_hold(said: &str) -> bool {
-    let said = said.strip_suffix('\n').unwrap_or_default();
     said.starts_with("sh -c") && HOLD.join(" ").starts_with(said)
 }
 
@@ -39,19 +46,19 @@ fn as_other(lock: &str) -> String {
 fn a_free_lock_is_3_and_a_held_one_0_with_its_holder() {
     let server = Server::start();
     let lock = server.lock("job");
-    let free = format!("{lock}: free\n");
-    status(&lock).expect(FREE, &free, "");
-    let before = server.sql("SELECT to_char(now(), 'YYYY-MM-DD HH24:MI:SSOF')");
+    let place = place(&server, ROLE);
+    status(&lock).expect(FREE, &format!("{lock}: free; {place}\n"), "");
     let holder = Holder::start(nonoverlap([&lock]).args(HOLD));
-    let after = server.sql("SELECT to_char(now(), 'YYYY-MM-DD HH24:MI:SSOF')");
     let ended = status(&lock);
     assert_eq!((ended.code(), &*ended.stderr()), (Some(HELD), ""));
     let said = ended.stdout();
-    let start = format!("{lock}: held by {}, PID {}, since ", host(), holder.pid());
+    let start = format!("{lock}: held by {}, PID {} (", host(), holder.pid());
     let rest = said.strip_prefix(&start).unwrap_or_default();
-    let (since, command) = rest.split_once(": ").unwrap_or_default();
-    assert!((&*before..=&*after).contains(&since), "{ended:?}");
+    let (command, rest) = rest.split_once(") for ").unwrap_or_default();
+    let (time, at) = rest.split_once("; ").unwrap_or_default();
     assert!(is_hold(command), "{ended:?}");
+    assert!(time.ends_with('s'), "{ended:?}");
+    assert_eq!(at, format!("{place}\n"), "{ended:?}");
     // Another name is another lock, and so is another database.
     assert_eq!(status(&server.lock("other")).code(), Some(FREE));
     server.sql("CREATE DATABASE elsewhere");
@@ -63,58 +70,35 @@ fn a_free_lock_is_3_and_a_held_one_0_with_its_holder() {
 }
 
 #[test]
-fn all_holders_are_named_and_waiters_are_counted() {
+fn all_holders_are_named_in_words_and_in_lines_for_nonoverlap() {
     let server = Server::start();
     let lock = server.lock("job");
     let shared = || Holder::start(nonoverlap(["--shared", &lock]).args(HOLD));
     let holders = [shared(), shared(), shared()];
-    let said = status(&lock).stdout();
+    let ended = helper(["--status", &lock]).run();
+    assert_eq!((ended.code(), &*ended.stderr()), (Some(HELD), ""));
+    let said = ended.stdout();
+    let lines: Vec<_> = said.lines().collect();
+    let beginning_with = |start: &str| lines.iter().filter(|line| line.starts_with(start)).count();
+    assert_eq!(lines.len(), 6, "{said}");
+    assert_eq!(lines[1].matches(" and by ").count(), 2, "{said}");
     for holder in &holders {
-        let named = format!("{}, PID {}, since ", host(), holder.pid());
-        assert!(said.contains(&named), "{said}");
+        let named = format!("{}, PID {} (", host(), holder.pid());
+        assert!(lines[1].contains(&named), "{said}");
+        assert_eq!(beginning_with(&format!("holder={named}")), 1, "{said}");
     }
-    assert_eq!(said.matches("; and by ").count(), 2, "{said}");
-    assert!(!said.contains("wait"), "{said}");
-    let mut waiters = Waiters(Vec::new());
-    waiters.add(&lock);
-    let ends_with = |end: &str| {
-        eventually(end, || {
-            let ended = status(&lock);
-            ended.code() == Some(HELD) && ended.stdout().ends_with(end)
-        });
-    };
-    ends_with("; 1 waits\n");
-    waiters.add(&lock);
-    waiters.add(&lock);
-    ends_with("; 3 wait\n");
-    let json = nonoverlap(["--json", "--status", &lock]).run().stdout();
-    assert!(json.contains("; 3 wait\",\"error\":null"), "{json}");
-    drop(waiters);
-    eventually("nobody waits", || !status(&lock).stdout().contains("wait"));
+    let since = lines[0].strip_prefix("since=").unwrap();
+    let first =
+        server.sql("SELECT min(backend_start) FROM pg_stat_activity WHERE datname = 'postgres'");
+    let passed = format!("SELECT extract(epoch FROM clock_timestamp() - '{first}')");
+    let passed: f64 = server.sql(&passed).parse().unwrap();
+    let since: f64 = since.parse().unwrap();
+    assert!((0.0..=passed).contains(&since), "{passed}: {said}");
+    assert_eq!(lines[2], place(&server, ROLE));
     for holder in holders {
         holder.end();
     }
     nothing_is_left(&server);
-}
-
-/// Commands that wait, ended when this goes out of scope.
-struct Waiters(Vec<Child>);
-
-impl Waiters {
-    fn add(&mut self, lock: &str) {
-        let mut command = nonoverlap(["-w", "inf", lock]);
-        command.args(RAN).stdout(Stdio::null());
-        self.0.push(command.spawn().unwrap());
-    }
-}
-
-impl Drop for Waiters {
-    fn drop(&mut self) {
-        for waiter in &mut self.0 {
-            let _ = waiter.kill();
-            let _ = waiter.wait();
-        }
-    }
 }
 
 #[test]
@@ -124,8 +108,16 @@ fn a_holder_that_is_not_ours_is_named_by_its_own_name() {
     let takes = format!("SELECT pg_advisory_lock({NUMBER})");
     let holder = psql_holder(&server, &takes, "a report of theirs, 7");
     let process = server.sql("SELECT pid FROM pg_locks WHERE locktype = 'advisory'");
-    let said = format!("{lock}: held by 'a report of theirs, 7', server process {process}\n");
-    status(&lock).expect(HELD, &said, "");
+    let place = place(&server, ROLE);
+    let named = format!("'a report of theirs, 7', server process {process}");
+    status(&lock).expect(HELD, &format!("{lock}: held by {named}; {place}\n"), "");
+    // When it last asked something is not when it took the lock.
+    let lines = helper(["--status", &lock]).run();
+    lines.expect(
+        HELD,
+        &format!("held by {named}\n{place}\nholder={named}\n"),
+        "",
+    );
     holder.end();
 }
 
@@ -135,7 +127,7 @@ fn a_lock_of_two_numbers_is_another_lock() {
     let lock = server.lock("job");
     let takes = format!("SELECT pg_advisory_lock(({NUMBER} >> 32)::int, {NUMBER}::bit(32)::int)");
     let holder = psql_holder(&server, &takes, "psql");
-    status(&lock).expect(FREE, &format!("{lock}: free\n"), "");
+    assert_eq!(status(&lock).code(), Some(FREE));
     runs(&mut nonoverlap([&lock]));
     holder.end();
 }
@@ -174,8 +166,12 @@ fn a_role_that_may_not_see_since_when_sees_who() {
     let named = format!("{}, PID {}", host(), holder.pid());
     assert_eq!((ended.code(), &*ended.stderr()), (Some(HELD), ""));
     let said = ended.stdout();
-    let command = said.strip_prefix(&format!("{asked}: held by {named}: "));
-    assert!(command.is_some_and(is_hold), "{ended:?}");
+    let rest = said.strip_prefix(&format!("{asked}: held by {named} ("));
+    let command = rest
+        .and_then(|rest| rest.split_once("); "))
+        .unwrap_or_default();
+    assert!(is_hold(command.0), "{ended:?}");
+    assert_eq!(command.1, format!("{}\n", place(&server, "other")));
     let refused = nonoverlap(["-v", &asked]).args(RAN).run();
     assert_eq!((refused.code(), &*refused.stdout()), (Some(1), ""));
     assert!(refused.stderr().contains(&named), "{refused:?}");
@@ -227,21 +223,22 @@ fn json_has_the_state_and_the_words() {
     assert_eq!((free.code(), &*free.stderr()), (Some(FREE), ""));
     let start = format!("{{\"path\":\"{lock}\",\"state\":\"free\",");
     assert!(free.stdout().starts_with(&start), "{free:?}");
-    assert!(
-        free.stdout()
-            .ends_with(",\"told\":\"free\",\"error\":null}\n")
-    );
+    let told = format!("\"told\":\"free; {}\"", place(&server, ROLE));
+    assert!(free.stdout().contains(&told), "{free:?}");
     let holder = Holder::start(nonoverlap([&lock]).args(HOLD));
     let held = json();
     assert_eq!((held.code(), &*held.stderr()), (Some(HELD), ""));
     let start = format!("{{\"path\":\"{lock}\",\"state\":\"held\",");
     assert!(held.stdout().starts_with(&start), "{held:?}");
-    let told = format!(
-        "\"told\":\"held by {}, PID {}, since ",
-        host(),
-        holder.pid()
-    );
-    assert!(held.stdout().contains(&told), "{held:?}");
+    let named = format!("{}, PID {} (", host(), holder.pid());
+    for part in [
+        format!("\"holders\":[{{\"told\":\"{named}"),
+        format!(",\"told\":\"held by {named}"),
+        "\"held_for\":".to_owned(),
+    ] {
+        assert!(held.stdout().contains(&part), "{part}: {held:?}");
+    }
+    assert!(!held.stdout().contains("\"held_for\":null"), "{held:?}");
     holder.end();
 }
 

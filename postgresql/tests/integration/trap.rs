@@ -124,11 +124,11 @@ fn ask_all(server: &Server) {
     runs(&mut nonoverlap([&lock]));
     server.until_free("job");
     let free = nonoverlap(["--status", &lock]).run();
-    free.expect(3, &format!("{lock}: free\n"), "");
+    assert_eq!(free.code(), Some(3), "{free:?}");
 
     let holder = Holder::start(nonoverlap([&lock]).args(HOLD));
-    assert_eq!(server.queue("job"), (1, 0));
-    let named = format!("PID {}, since 2", holder.pid());
+    assert_eq!(server.holders("job"), 1);
+    let named = format!("PID {} (", holder.pid());
     for options in [&["-v"][..], &["-v", "-s"], &["-v", "-w", "0.2"]] {
         let refused = nonoverlap(options).arg(&lock).args(RAN).run();
         assert_eq!((refused.code(), &*refused.stdout()), (Some(1), ""));
@@ -141,7 +141,8 @@ fn ask_all(server: &Server) {
     for options in [&["-b"][..], &["-s", "-w", "50"]] {
         let waiter = nonoverlap(options).arg(&lock).arg("true").spawn();
         waiters.push(waiter.unwrap());
-        eventually("it waits", || server.queue("job") == (1, waiters.len()));
+        let pid = waiters[waiters.len() - 1].id();
+        eventually("it waits", || server.waits(pid));
     }
     holder.end();
     for mut waiter in waiters {
@@ -217,7 +218,7 @@ fn nor_is_it_by_what_the_manual_has_for_psql() {
     let stays_open = format!("{hold_off}SELECT 'held' FROM pg_catalog.pg_sleep(60);");
     let mut psql = server.psql_command(ROLE, &stays_open);
     let mut psql = psql.stderr(Stdio::null()).spawn().unwrap();
-    eventually("psql has it", || server.queue("parser") == (1, 0));
+    eventually("psql has it", || server.holders("parser") == 1);
     let refused = nonoverlap([&lock]).args(RAN).run();
     server.sql("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'");
     psql.wait().unwrap();

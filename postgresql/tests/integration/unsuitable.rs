@@ -161,6 +161,11 @@ fn a_pooler_is_78(mode: &str) {
         assert_eq!(server.sql(locks), "0");
         assert_eq!(pooler.settings(), before);
     }
+    // Asking is no better than running.
+    let status = nonoverlap(["--status", &lock]).run();
+    assert_eq!(status.code(), Some(4), "{status:?}");
+    let why = format!("{CANNOT}there is a pooler in between");
+    assert!(status.stdout().contains(&why), "{status:?}");
     // It does not wait there, either.
     let holder = Holder::start(nonoverlap([server.lock("job")]).args(HOLD));
     let mut waiting = nonoverlap(["-w", "inf", &lock]);
@@ -258,5 +263,8 @@ fn a_server_without_the_functions_is_78() {
     let lock = may_not.lock("job");
     let why = format!("{CANNOT}permission denied for function pg_try_advisory_lock\n");
     refused(&lock, 78, &why);
+    let status = nonoverlap(["--status", &lock]).run();
+    assert_eq!(status.code(), Some(4), "{status:?}");
+    assert!(status.stdout().contains(&why), "{status:?}");
     nothing_is_left(&may_not);
 }

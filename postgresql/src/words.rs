@@ -1,0 +1,71 @@
+//! What is said of TARGET and of the server, without what is secret.
+
+use crate::failure::Failure;
+use crate::request::Target;
+use crate::sys::{self, Trouble};
+
+/// Looks whether libpq can read the connection string, so that a wrong one is no matter of the server.
+///
+/// What it cannot read may be a password, or part of one, and is shown nowhere. A raw `@` in a
+/// password would make the rest of it a host, whose name libpq shows.
+///
+/// # Errors
+///
+/// [`Failure::Usage`].
+pub fn check(target: &Target) -> Result<(), Failure> {
+    let text = target.server.to_string_lossy();
+    let place = text.split_once("//").map_or("", |(_, rest)| rest);
+    let place = place.split('?').next().unwrap_or_default();
+    let (authority, path) = place.split_once('/').unwrap_or((place, ""));
+    if authority.matches('@').count() > 1 || path.contains('@') {
+        let why = "in a user, a password and a database, write %40 for @ and %2F for /";
+        return Err(Failure::Usage(why.to_owned()));
+    }
+    sys::check(&target.server).map_err(|words| match words.split_once(": \"") {
+        Some((what, _)) if what != UNKNOWN_PARAMETER => Failure::Usage(what.to_owned()),
+        _ => Failure::Usage(words),
+    })
+}
+
+/// What libpq says of a parameter that it does not know, which is no secret.
+const UNKNOWN_PARAMETER: &str = "invalid URI query parameter";
+
+/// Why there is no connection, and what was said besides. A value that libpq does not take is found
+/// only when it connects; it speaks English to a program that does not call setlocale(3).
+///
+/// What it took for the number of a port may be a password, where TARGET has no name of a lock and the
+/// password a `#`.
+pub fn no_connection(words: &str, said: &str) -> Failure {
+    let words = match words
+        .strip_prefix(NO_NUMBER)
+        .and_then(|rest| rest.split_once('"'))
+    {
+        Some((_, of_what)) => format!("{NO_NUMBER}...\"{of_what}"),
+        None => words.to_owned(),
+    };
+    let all = format!("{words}\n{said}");
+    match words.starts_with("invalid ") || words.starts_with("could not match ") {
+        true => Failure::Usage(all),
+        false => Failure::Unavailable(all),
+    }
+}
+
+/// What libpq says of a number that is none, in front of it.
+const NO_NUMBER: &str = "invalid integer value \"";
+
+/// Why there is no answer.
+pub fn no_answer(trouble: Trouble) -> Failure {
+    match trouble {
+        // Something that PostgreSQL has is not there, or not supported (Appendix A, classes 42, 0A).
+        Trouble::Refused { state, said } if state.starts_with("42") || state.starts_with("0A") => {
+            unsuitable(&said)
+        }
+        Trouble::Refused { said, .. } | Trouble::Broken(said) => Failure::Unavailable(said),
+        Trouble::HungUp => Failure::Unavailable("nobody waits for the lock any more".to_owned()),
+    }
+}
+
+/// Why the server cannot hold the lock.
+pub fn unsuitable(why: &str) -> Failure {
+    Failure::Unsuitable(format!("the server cannot hold such a lock: {why}"))
+}

@@ -1,0 +1,137 @@
+//! Promises about those who wait: what they leave alone, and when they ask.
+
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::harness::{HOLD, Holder, eventually};
+use crate::server::{ADMIN, Server, nonoverlap};
+
+/// Runs that wait for the lock "job", ended when this goes out of scope.
+struct Waiters(Vec<Child>);
+
+impl Waiters {
+    #[track_caller]
+    fn start(server: &Server, all_options: &[&[&str]]) -> Waiters {
+        let mut waiters = Waiters(Vec::new());
+        for options in all_options {
+            let mut run = nonoverlap(*options);
+            run.arg(server.lock("job")).arg("true").stdin(Stdio::null());
+            let child = run.spawn().unwrap();
+            let pid = child.id();
+            waiters.0.push(child);
+            eventually("it waits", || server.waits(pid));
+        }
+        waiters
+    }
+}
+
+impl Drop for Waiters {
+    fn drop(&mut self) {
+        for waiter in &mut self.0 {
+            let _ = waiter.kill();
+            let _ = waiter.wait();
+        }
+    }
+}
+
+/// It waits for the end of every snapshot that is older than itself.
+#[test]
+fn an_index_that_the_job_builds_concurrently_is_not_held_up_by_who_waits() {
+    let server = Server::start();
+    server.sql("CREATE TABLE seen (number int)");
+    let psql = server.psql_command(ADMIN, "CREATE INDEX CONCURRENTLY ON seen (number)");
+    let mut job = nonoverlap([server.lock("job")]);
+    job.args(["sh", "-c", "echo held; read -r go; exec \"$@\"", "sh"]);
+    job.arg(psql.get_program()).args(psql.get_args());
+    let job = Holder::start(&mut job);
+    let waiters = Waiters::start(&server, &[&["-w", "12"], &["-b"], &["-s", "-b"]]);
+    let start = Instant::now();
+    assert!(job.end().success());
+    assert!(
+        start.elapsed() < Duration::from_secs(6),
+        "{:?}",
+        start.elapsed()
+    );
+    drop(waiters);
+}
+
+#[test]
+fn who_waits_has_no_snapshot_no_transaction_and_no_lock() {
+    let server = Server::start();
+    let _holder = Holder::start(nonoverlap([server.lock("job")]).args(HOLD));
+    let waiters = Waiters::start(&server, &[&["-b"], &["-w", "50"]]);
+    let (mut asleep, mut looks) = (0, 0);
+    while looks < 40 {
+        for waiter in &waiters.0 {
+            let seen = server.sql(&format!(
+                "SELECT state, backend_xmin, backend_xid, xact_start,
+                    (SELECT count(*) FROM pg_locks WHERE pg_locks.pid = pg_stat_activity.pid)
+                FROM pg_stat_activity WHERE application_name LIKE 'nonoverlap % {} %'",
+                waiter.id()
+            ));
+            looks += 1;
+            // Now and then it asks.
+            match seen.starts_with("idle|") {
+                true => {
+                    assert_eq!(seen, "idle||||0");
+                    asleep += 1;
+                }
+                false => assert!(seen.starts_with("active|"), "{seen}"),
+            }
+        }
+    }
+    assert!(asleep > 30, "{asleep} of {looks}");
+}
+
+#[test]
+fn who_waits_has_the_lock_about_a_second_after_it_is_free() {
+    let server = Server::start();
+    let lock = server.lock("job");
+    let mut times = Vec::new();
+    for _ in 0..4 {
+        let holder = Holder::start(nonoverlap([&lock]).args(HOLD));
+        let mut waiters = Waiters::start(&server, &[&["-b"]]);
+        let start = Instant::now();
+        assert!(holder.end().success());
+        assert!(waiters.0[0].wait().unwrap().success());
+        times.push(start.elapsed());
+        server.until_free("job");
+    }
+    // A second, the end of two programs, and a machine that has more to do.
+    assert!(
+        times.iter().all(|time| *time < Duration::from_millis(2500)),
+        "{times:?}"
+    );
+    times.sort();
+    println!("free to served: {times:?}");
+}
+
+/// At once, after a part of a second, each second after that, and at the deadline.
+#[test]
+fn who_waits_asks_once_a_second_and_once_at_the_deadline() {
+    let server = Server::with("log_statement = all\nlog_line_prefix = '%n %a|'");
+    let _holder = Holder::start(nonoverlap([server.lock("job")]).args(HOLD));
+    let mut refused = nonoverlap(["-w", "2.5", &server.lock("job")]);
+    let start = Instant::now();
+    let mut refused = refused.arg("true").spawn().unwrap();
+    let pid = refused.id();
+    assert_eq!(refused.wait().unwrap().code(), Some(1));
+    let time = start.elapsed().as_secs_f64();
+    assert!((2.5..4.0).contains(&time), "{time}");
+    let log = server.log();
+    let of_it = format!(" {pid} ");
+    let asked = log.lines().filter(|line| {
+        line.contains(" nonoverlap ") && line.contains(&of_it) && line.contains("execute ")
+    });
+    let moments: Vec<f64> = asked
+        .map(|line| line.split(' ').next().unwrap().parse().unwrap())
+        .collect();
+    // The last two are of the deadline: the lock, and who has it.
+    let (_, moments) = moments.split_last().unwrap();
+    let pauses: Vec<_> = moments.windows(2).map(|it| it[1] - it[0]).collect();
+    assert!((3..=4).contains(&pauses.len()), "{pauses:?}");
+    assert!(pauses[0] < 1.5, "{pauses:?}");
+    assert!((0.9..1.5).contains(&pauses[1]), "{pauses:?}");
+    let all: f64 = pauses.iter().sum();
+    assert!((2.45..2.8).contains(&all), "{pauses:?}");
+}
