@@ -1,4 +1,5 @@
-//! After which time a cut is the end, for the command and for the server.
+//! After which time a cut is the end: for the command, for the server, and for a server that has
+//! forgotten whom it had given the lock.
 
 use std::ffi::CStr;
 use std::time::Duration;
@@ -36,6 +37,16 @@ pub fn server_timers(kill_after: Duration) -> (String, String) {
     const ROOM: u64 = 26 - TOLD_AFTER - 1;
     let more = whole_seconds(kill_after).saturating_sub(ROOM);
     ((6 + more).to_string(), format!("{}s", 25 + more))
+}
+
+/// The least age.
+const LEAST: u64 = 20;
+
+/// How old a server has to be. One that has started has no locks, while holders that were cut off from
+/// it do not know that yet: they hear of it after [`TOLD_AFTER`], and are killed `--kill-after` later.
+/// Whose `--kill-after` that is nobody knows, but the same job has the same on every host.
+pub fn grace(kill_after: Duration) -> Duration {
+    Duration::from_secs(LEAST.max(TOLD_AFTER + whole_seconds(kill_after) + 1))
 }
 
 /// That many seconds, and one more for a part of one.

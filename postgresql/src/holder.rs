@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, getppid, test_kill_process};
 use rustix::system::uname;
 
-use crate::elapsed::Elapsed;
+use crate::age::Elapsed;
 
 /// What the name of a session begins with.
 const TOOL: &str = "nonoverlap";

@@ -14,9 +14,9 @@
 
 #![deny(unsafe_code)]
 
+mod age;
 mod aside;
 mod cut;
-mod elapsed;
 mod failure;
 mod holder;
 mod pass;
@@ -72,6 +72,7 @@ fn status(target: &Target) -> Result<u8, Failure> {
     let lines = [
         look.holders.since(),
         Some(look.holders.of_status()),
+        look.age.remark(),
         Some(look.place),
     ];
     for line in lines.into_iter().flatten().chain(look.holders.lines()) {

@@ -88,7 +88,7 @@ Exit status:
   0     locked, and passed on; with --status: held
   3     with --status: free
   64    the command line or TARGET is wrong
-  69    no server, or it refuses, or does not answer
+  69    no server, or it refuses, does not answer, or has just started
   75    somebody else holds the lock, or the wait timed out
   78    the server cannot hold such a lock: a standby, or behind a pooler
 

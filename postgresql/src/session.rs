@@ -5,8 +5,9 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
+use crate::age::Age;
 use crate::aside::Aside;
-use crate::cut::{PARAMETERS, server_timers};
+use crate::cut::{PARAMETERS, grace, server_timers};
 use crate::failure::Failure;
 use crate::holder::{Holder, Holders};
 use crate::pass::hangs_up_within;
@@ -40,12 +41,15 @@ pub enum Answer {
 enum Attempt {
     Locked,
     Held,
+    Young(Age),
 }
 
 /// What the server is, and who has the lock there.
 pub struct Look {
     /// Those who have it.
     pub holders: Holders,
+    /// How old the server is.
+    pub age: Age,
     /// Which server it is, and as whom we are there.
     pub place: String,
 }
@@ -54,6 +58,8 @@ pub struct Look {
 pub struct Session {
     connection: Connection,
     name: CString,
+    /// When there was a connection.
+    start: Instant,
 }
 
 impl Session {
@@ -78,6 +84,7 @@ impl Session {
         Ok(Session {
             connection,
             name: target.name.clone(),
+            start: Instant::now(),
         })
     }
 
@@ -101,6 +108,7 @@ impl Session {
                 let deadline = Instant::now().checked_add(A_MOMENT);
                 self.attempts(terms, caller, A_MOMENT / 10, deadline)?
             }
+            (refused, Patience::None) => refused,
             // An end that no clock can tell is none.
             (_, Patience::For(time)) => {
                 self.attempts(terms, caller, A_TURN, start.checked_add(time))?
@@ -110,6 +118,10 @@ impl Session {
         match attempt {
             Attempt::Locked => self.confirm().map(Answer::Locked),
             Attempt::Held => Ok(Answer::Held(self.look().ok().map(|look| look.holders))),
+            Attempt::Young(age) => {
+                let why = age.why_no_lock(grace(terms.kill_after));
+                Err(Failure::Unavailable(why))
+            }
         }
     }
 
@@ -147,15 +159,24 @@ impl Session {
         let process = text(self.connection.server_process());
         let (idle, user_timeout) = server_timers(terms.kill_after);
         let (idle, user_timeout) = (text(idle), text(user_timeout));
-        let parameters = [&*self.name, &process, &idle, &user_timeout];
+        // It is at least as old as our connection, whatever its clock says.
+        let grace = grace(terms.kill_after);
+        let is_over = self.start.elapsed() >= grace;
+        let grace = text(if is_over {
+            f64::NEG_INFINITY
+        } else {
+            grace.as_secs_f64()
+        });
+        let parameters = [&*self.name, &process, &idle, &user_timeout, &grace];
         let asked = self.connection.ask(&statement, &parameters, Some(caller));
         let row = first(asked.map_err(no_answer)?);
         if let Some(why) = why_not(&row) {
             return Err(unsuitable(why));
         }
-        match field(&row, 0) {
-            "locked" => Ok(Attempt::Locked),
-            "held" => Ok(Attempt::Held),
+        match (field(&row, 0), Age::read(field(&row, 1))) {
+            ("locked", _) => Ok(Attempt::Locked),
+            ("held", _) => Ok(Attempt::Held),
+            ("young", Some(age)) => Ok(Attempt::Young(age)),
             _ => Err(unsuitable("it did not say whether the lock was taken")),
         }
     }
@@ -186,18 +207,25 @@ impl Session {
         let rows = asked.map_err(no_answer)?;
         let mut holders = Holders::default();
         for row in &rows {
-            if let Some(process) = row.get(3).and_then(Option::as_ref) {
-                holders.add(Holder::new(process, field(row, 4), field(row, 5)));
+            if let Some(process) = row.get(4).and_then(Option::as_ref) {
+                holders.add(Holder::new(process, field(row, 5), field(row, 6)));
             }
         }
         let row = first(rows);
         if let Some(why) = why_not(&row) {
             return Err(unsuitable(why));
         }
-        let version = field(&row, 1).split(' ').next().unwrap_or_default();
-        let (connected, role) = (self.connection.place(), field(&row, 2));
+        let Some(age) = Age::read(field(&row, 1)) else {
+            return Err(unsuitable("it does not tell when it started"));
+        };
+        let version = field(&row, 2).split(' ').next().unwrap_or_default();
+        let (connected, role) = (self.connection.place(), field(&row, 3));
         let place = format!("PostgreSQL {version} at {connected}, as role {role}");
-        Ok(Look { holders, place })
+        Ok(Look {
+            holders,
+            age,
+            place,
+        })
     }
 
     /// The connection's descriptor.

@@ -29,6 +29,10 @@ const CANNOT: &str = "
     WHEN pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.<>) $2::pg_catalog.int4 THEN 'pooler'
     WHEN pg_catalog.pg_is_in_recovery() THEN 'standby'";
 
+/// How long ago the server started, in seconds by its own clock.
+const AGE: &str = "pg_catalog.date_part('epoch',
+    pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) pg_catalog.pg_postmaster_start_time())";
+
 /// What the server is told for this session, as far as it has heard of it. A role or a database may
 /// have other values.
 ///
@@ -44,7 +48,9 @@ const SETTINGS: &str = "
 
 /// Looks, and takes the lock where it can: between two statements, a pooler could give us another
 /// session, with the lock or the settings left in the first. `$3` and `$4` are tcp_keepalives_idle and
-/// tcp_user_timeout.
+/// tcp_user_timeout, `$5` the age in seconds from which on a server gives locks.
+///
+/// The answer: what came of it, and the server's age.
 pub fn attempt(shared: bool) -> String {
     let kind = if shared { "_shared" } else { "" };
     format!(
@@ -54,9 +60,10 @@ pub fn attempt(shared: bool) -> String {
                   WHERE pg_catalog.current_setting(name, true) IS NOT NULL)
                 OPERATOR(pg_catalog.=) 0
                 THEN 'settings'
+            WHEN {AGE} OPERATOR(pg_catalog.<) $5::pg_catalog.float8 THEN 'young'
             WHEN pg_catalog.pg_try_advisory_lock{kind}({KEY}) THEN 'locked'
             ELSE 'held'
-        END"
+        END, {AGE}"
     )
 }
 
@@ -83,7 +90,7 @@ pub fn confirm() -> String {
 
 /// Asks what the server is and who has the lock: a row for each, or one with nobody.
 ///
-/// The answer: whether it can hold a lock, its version, our role; the holder's process on the
+/// The answer: whether it can hold a lock, its age, its version, our role; the holder's process on the
 /// server, its session's name, and for how many seconds it has had it: nothing was asked there since.
 pub fn look() -> String {
     format!(
@@ -91,7 +98,7 @@ pub fn look() -> String {
                 WHEN NOT pg_catalog.has_function_privilege(
                     'pg_catalog.pg_try_advisory_lock(pg_catalog.int8)', 'EXECUTE') THEN 'denied'
                 ELSE 'fit' END,
-            pg_catalog.current_setting('server_version'), current_user,
+            {AGE}, pg_catalog.current_setting('server_version'), current_user,
             pg_locks.pid, application_name,
             pg_catalog.date_part('epoch',
                 pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) query_start)

@@ -82,6 +82,28 @@ fn a_server_that_was_off_the_network_never_lets_two_run() {
     });
 }
 
+/// The one who was cut off does not know that the server has forgotten it.
+#[test]
+fn a_server_that_forgot_a_host_that_is_cut_off_never_lets_two_run() {
+    let Some(network) = Network::new() else {
+        return;
+    };
+    let (a, b) = (network.host(), network.host());
+    let lock = network.lock("job");
+    let mut job = Job::start(a.nonoverlap(&[&lock]));
+    network.server.tell_the_true_age();
+    a.cut(&[Way::ToServer, Way::FromServer]);
+    network.server.control(&["restart", "-m", "immediate"]);
+    let cut = Instant::now();
+    let next = Started::new(b.nonoverlap(&["-w", "55", &lock]).args(look_for(job.pid())));
+    let refused = b.nonoverlap(&[&lock, "echo", "ran"]).run();
+    assert_eq!(refused.code(), Some(69), "{refused:?}");
+    let (status, told) = job.wait();
+    assert_eq!(status.signal(), Some(libc::SIGTERM), "{status}");
+    next.ended().expect(0, "ended\n", "");
+    figure("the server restarted", told - cut, cut.elapsed());
+}
+
 /// `margin` is less than what there is between the two, the time that a command has to clean up.
 fn a_cut_off_command_ends_before_another_is_served(
     network: &Network,

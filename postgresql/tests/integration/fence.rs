@@ -105,7 +105,7 @@ fn what_cannot_have_a_fence_has_no_lock() {
 /// The first holder has lost its lock and does not care.
 #[test]
 fn by_the_manuals_recipe_a_table_refuses_the_late_one() {
-    let manual = Path::new(env!("CARGO_MANIFEST_DIR")).join("../man/nonoverlap.1");
+    let manual = Path::new(env!("CARGO_MANIFEST_DIR")).join("../man/nonoverlap-postgresql.1");
     let manual = fs::read_to_string(manual).unwrap();
     let recipe = |start: &str| {
         let from = manual.find(start).unwrap_or_else(|| panic!("no {start}"));

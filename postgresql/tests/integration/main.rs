@@ -18,6 +18,7 @@ mod server;
 mod contend;
 mod cut;
 mod fence;
+mod grace;
 mod hold;
 mod keep;
 mod lost;

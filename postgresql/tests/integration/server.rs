@@ -200,6 +200,17 @@ impl Server {
         self.sql(&statement) == "1"
     }
 
+    /// Has the server tell its own age, and not an hour more: see [`template`].
+    #[track_caller]
+    pub fn tell_the_true_age(&self) {
+        self.sql(
+            "SET allow_system_table_mods = on;
+            DROP FUNCTION pg_catalog.pg_postmaster_start_time();
+            ALTER FUNCTION pg_catalog.pg_postmaster_start_time_in_truth()
+                RENAME TO pg_postmaster_start_time;",
+        );
+    }
+
     /// Waits until the server has seen that nobody has the lock any more, which a test that is not
     /// about that moment does before the next run.
     #[track_caller]
@@ -333,7 +344,8 @@ pub fn without_variables(command: &mut Command) -> &mut Command {
     command
 }
 
-/// What initdb makes, once for all tests: it takes most of a second.
+/// What initdb makes, once for all tests: it takes most of a second. A server that has just started
+/// gives no lock, so these say that they started an hour earlier.
 fn template() -> &'static Path {
     static TEMPLATE: OnceLock<PathBuf> = OnceLock::new();
     TEMPLATE.get_or_init(|| {
@@ -347,6 +359,14 @@ fn template() -> &'static Path {
             .args(["-A", "trust", "-U", ADMIN]);
         let ended = initdb.args(["--no-sync", "-E", "UTF8"]).run();
         assert_eq!(ended.code(), Some(0), "{ended:?}");
+        for database in ["template1", "postgres"] {
+            let mut single = server.program("postgres");
+            single.args(["--single", "-O", "-F", "-D"]);
+            single.arg(server.data()).arg(database);
+            let ended = single.run_with_input(OLDER);
+            assert_eq!(ended.code(), Some(0), "{ended:?}");
+            assert!(!ended.stderr().contains("ERROR"), "{ended:?}");
+        }
         let kept = Command::new("cp")
             .arg("-a")
             .arg(server.data())
@@ -356,6 +376,14 @@ fn template() -> &'static Path {
         template
     })
 }
+
+/// Each line is a statement.
+const OLDER: &str = "\
+ALTER FUNCTION pg_catalog.pg_postmaster_start_time() RENAME TO pg_postmaster_start_time_in_truth
+CREATE FUNCTION pg_catalog.pg_postmaster_start_time() RETURNS timestamptz LANGUAGE sql STABLE \
+    AS $$ SELECT pg_catalog.pg_postmaster_start_time_in_truth() \
+        OPERATOR(pg_catalog.-) '1 hour'::pg_catalog.interval $$
+";
 
 /// Where PostgreSQL's own programs are: Debian puts them out of PATH, and a wrapper that takes a while
 /// to find them into it.
