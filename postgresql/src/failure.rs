@@ -24,6 +24,16 @@ impl Failure {
             Failure::Unsuitable(_) => 78,
         }
     }
+
+    /// The same without these words, which libpq or a server may have repeated.
+    pub fn without(mut self, secrets: &[String]) -> Failure {
+        let (Failure::Usage(why) | Failure::Unavailable(why) | Failure::Unsuitable(why)) =
+            &mut self;
+        for secret in secrets {
+            *why = why.replace(secret, "***");
+        }
+        self
+    }
 }
 
 impl Display for Failure {

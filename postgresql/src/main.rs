@@ -56,11 +56,12 @@ fn carry_out(request: Request) -> Result<u8, Failure> {
     match request {
         Request::Show(page) => tell(page).map(|()| 0),
         Request::Ask(target, task) => {
-            words::check(&target)?;
-            match task {
+            let secrets = words::check(&target)?;
+            let done = match task {
                 Task::Status => status(&target),
                 Task::Lock(terms) => lock(&target, &terms),
-            }
+            };
+            done.map_err(|failure| failure.without(&secrets))
         }
     }
 }

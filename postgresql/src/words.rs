@@ -5,14 +5,16 @@ use crate::request::Target;
 use crate::sys::{self, Trouble};
 
 /// Looks whether libpq can read the connection string, so that a wrong one is no matter of the server.
+/// Gives the passwords in it, which libpq or a server may repeat: no word of them is to be shown.
 ///
 /// What it cannot read may be a password, or part of one, and is shown nowhere. A raw `@` in a
-/// password would make the rest of it a host, whose name libpq shows.
+/// password would make the rest of it a host, whose name libpq shows, and a raw `#` what is in front of
+/// it a port, where the word has no name of a lock.
 ///
 /// # Errors
 ///
 /// [`Failure::Usage`].
-pub fn check(target: &Target) -> Result<(), Failure> {
+pub fn check(target: &Target) -> Result<Vec<String>, Failure> {
     let text = target.server.to_string_lossy();
     let place = text.split_once("//").map_or("", |(_, rest)| rest);
     let place = place.split('?').next().unwrap_or_default();
@@ -21,13 +23,21 @@ pub fn check(target: &Target) -> Result<(), Failure> {
         let why = "in a user, a password and a database, write %40 for @ and %2F for /";
         return Err(Failure::Usage(why.to_owned()));
     }
-    sys::check(&target.server).map_err(|words| match words.split_once(": \"") {
-        Some((what, _)) if what != UNKNOWN_PARAMETER => Failure::Usage(what.to_owned()),
+    let is_cut = place.contains(':') && !place.contains(['@', '/']);
+    if is_cut && target.name.to_bytes().contains(&b'@') {
+        let why = "in a password, write %23 for #; in front of a name with @, write /#";
+        return Err(Failure::Usage(why.to_owned()));
+    }
+    sys::secrets(&target.server).map_err(|words| match words.split_once(": \"") {
+        // Behind another parameter, it may be the rest of a password with a raw `&`.
+        Some((what, _)) if what != UNKNOWN_PARAMETER || text.contains('&') => {
+            Failure::Usage(what.to_owned())
+        }
         _ => Failure::Usage(words),
     })
 }
 
-/// What libpq says of a parameter that it does not know, which is no secret.
+/// What libpq says of a parameter that it does not know, which is no secret; its value is not said.
 const UNKNOWN_PARAMETER: &str = "invalid URI query parameter";
 
 /// Why there is no connection, and what was said besides. A value that libpq does not take is found

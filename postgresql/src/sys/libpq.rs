@@ -28,18 +28,20 @@ pub enum Trouble {
 /// Fields, each a text or null.
 pub type Row = Vec<Option<String>>;
 
-/// Looks whether libpq can read a connection string.
+/// Looks whether libpq can read a connection string, and gives the passwords and keys in it.
 ///
 /// # Errors
 ///
 /// Its words.
-pub fn check(server: &CStr) -> Result<(), String> {
+pub fn secrets(server: &CStr) -> Result<Vec<String>, String> {
     let mut said: *mut c_char = ptr::null_mut();
     // SAFETY: a C string, and a place for a pointer to another.
     let options = unsafe { pq_sys::PQconninfoParse(server.as_ptr(), &mut said) };
     if !options.is_null() {
-        free_options(options);
-        return Ok(());
+        let secrets = secrets_of(options);
+        // SAFETY: what libpq has just given for us to free.
+        unsafe { pq_sys::PQconninfoFree(options) };
+        return Ok(secrets);
     }
     let words = text(said).unwrap_or("out of memory".to_owned());
     // SAFETY: null, or what libpq has just given for us to free.
@@ -47,9 +49,22 @@ pub fn check(server: &CStr) -> Result<(), String> {
     Err(words)
 }
 
-fn free_options(options: *mut PQconninfoOption) {
-    // SAFETY: what libpq has just given for us to free.
-    unsafe { pq_sys::PQconninfoFree(options) };
+/// What libpq says is to be hidden where it is shown (`*` and `D`), and all that is called a secret.
+fn secrets_of(mut option: *const PQconninfoOption) -> Vec<String> {
+    let mut secrets = Vec::new();
+    loop {
+        // SAFETY: one of an array of options, or the one at its end, which has no keyword.
+        let this = unsafe { &*option };
+        let Some(keyword) = text(this.keyword) else {
+            return secrets;
+        };
+        let is_shown = text(this.dispchar).is_some_and(|how| how.is_empty());
+        if !is_shown || keyword.contains("secret") {
+            secrets.extend(text(this.val).filter(|value| !value.is_empty()));
+        }
+        // SAFETY: this was not the one at the end.
+        option = unsafe { option.add(1) };
+    }
 }
 
 /// A connection that is open. It is not finished when it is dropped: the session is to live on in

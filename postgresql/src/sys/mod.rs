@@ -9,5 +9,5 @@ mod process;
 mod close;
 
 pub use close::close_all_but;
-pub use libpq::{Connection, Row, Trouble, check};
+pub use libpq::{Connection, Row, Trouble, secrets};
 pub use process::{complain_on, end, end_after, fork, set_default};

@@ -23,6 +23,7 @@ mod hold;
 mod keep;
 mod lost;
 mod refused;
+mod secret;
 mod secure;
 mod settings;
 mod status;

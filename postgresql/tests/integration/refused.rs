@@ -115,7 +115,7 @@ fn welcome(client: &mut TcpStream) {
 }
 
 /// What a client begins with.
-fn read_startup(client: &mut TcpStream) {
+pub fn read_startup(client: &mut TcpStream) {
     let mut length = [0; 4];
     client.read_exact(&mut length).unwrap();
     let mut startup = vec![0; u32::from_be_bytes(length) as usize - length.len()];
