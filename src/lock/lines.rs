@@ -67,8 +67,7 @@ fn fields(text: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// A number of seconds, with or without a fraction.
 fn seconds(text: &[u8]) -> Option<Duration> {
     let is_part = |byte: &u8| byte.is_ascii_digit() || *byte == b'.';
-    let points = text.iter().filter(|&&byte| byte == b'.').count();
-    let is_number = text.first()?.is_ascii_digit() && text.iter().all(is_part) && points < 2;
+    let is_number = text.first()?.is_ascii_digit() && text.iter().all(is_part);
     let text = CString::new(text).ok().filter(|_| is_number)?;
     Duration::try_from_secs_f64(sys::strtod(&text)?).ok()
 }

@@ -72,7 +72,6 @@ const REFUSED_AS_NONOVERLAP: &[(&[&str], &str)] = &[
     (&["--fcntl", "a://", "true"], "--fcntl takes a lock file, not a lock on a server"),
     (&["--start", "0", "a://", "true"], "--fcntl takes a lock file, not a lock on a server"),
     (&["--length", "1", "a://", "true"], "--fcntl takes a lock file, not a lock on a server"),
-    (&["--alarm", "1h", "a://", "true"], "--alarm takes a lock file, not a lock on a server"),
     (&["-u", "a://", "true"], "-u drops the lock of a descriptor"),
     (&["-u", "a://"], "bad file descriptor: 'a://'"),
     (&["a://"], "bad file descriptor: 'a://'"),
