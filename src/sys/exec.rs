@@ -6,6 +6,7 @@ use std::ptr;
 use rustix::io::Errno;
 
 use super::errno::last_error;
+use super::timer::keep_over_exec;
 
 unsafe extern "C" {
     /// The environment that execve(2) hands on (environ(7)). Nothing in this program changes it.
@@ -55,6 +56,7 @@ pub fn execute(path: &CStr, args: ExecArgs<'_>) -> Errno {
         return Errno::INVAL;
     }
     let environment = args.environment.map_or(inherited, <[_]>::as_ptr);
+    keep_over_exec();
     // SAFETY: `path` is a C string; the lists end with a null pointer (looked at above; the C
     // library's own does), and all before it are strings of argv, of the environment, or in the
     // caller's frame.

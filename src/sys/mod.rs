@@ -9,6 +9,7 @@
 //! |---|---|---|
 //! | signal/ | mask_linux, mask_posix | `Set`, `change`, `set_of`, `all`, `contains` |
 //! | timer/ | posix_timer, interval | `Timer` with `arm` and `interrupted` |
+//! | timer/, over exec | over_exec_macos, over_exec_other | `keep_over_exec` |
 //! | ofd_lock/ | fcntl, none | `HAVE_RANGES`, `set` |
 //! | file_state/ | statx, other | `of_descriptor`, `of_path`, `of_link`, `is_kernels` |
 //! | mark/ | memfd, none | `HAVE_MARKS`, `announce` |
@@ -16,7 +17,7 @@
 //! | guardian/ | linux, kqueue | `start`, `has_ended`, `Ward` with `pid`, `wait`, `signal`, `end`; on Linux also `GUARDIAN` |
 //! | observe/, locks | linux/snapshot, f_getlk | `INSPECT_FLAGS`, `Snapshot` with `take`, `of`, `marks`, `shows_marks`, `is_complete`, `locked`, `deleted` |
 //! | observe/, own | linux/own, no_own | `own_locks` |
-//! | observe/, processes | linux/process, macos, freebsd, none | `process`, `identity`, `command_line`, `pid_in_proc`, `knows_every_pid`; but for Linux, `has_open` |
+//! | observe/, processes | linux/process, macos, freebsd, none | `process`, `identity`, `command_line`, `pid_in_proc`, `knows_every_pid`; but for Linux, `lockers` |
 #![allow(unsafe_code)]
 
 mod bump_allocator;

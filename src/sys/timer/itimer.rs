@@ -1,6 +1,6 @@
 //! The interval timer of the process (ITIMER_REAL), which sends SIGALRM and survives exec
-//! (setitimer(2) of Linux, execve(2) of FreeBSD and NetBSD; XNU keeps it with the process, which
-//! exec leaves as it is). Only for systems without timer_create(2).
+//! (setitimer(2) of Linux, execve(2) of FreeBSD and NetBSD; for macOS see `over_exec_macos.rs`). Only
+//! for systems without timer_create(2).
 
 use std::mem::MaybeUninit;
 use std::time::Duration;

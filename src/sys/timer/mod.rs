@@ -1,6 +1,7 @@
-//! A timer of our own that ends a wait.
+//! A timer of our own that ends a wait, and what becomes of the caller's at exec.
 //!
-//! A platform's file offers `Timer` with `arm` and `interrupted`, which are those of [`WaitTimer`].
+//! A platform's file offers `Timer` with `arm` and `interrupted`, which are those of [`WaitTimer`]; another
+//! offers `keep_over_exec`, after which exec leaves the caller's timer as it is.
 
 #[cfg(all(target_os = "linux", not(nonoverlap_interval_timer)))]
 mod posix_timer;
@@ -16,9 +17,21 @@ mod itimer;
 #[cfg(any(not(target_os = "linux"), nonoverlap_interval_timer))]
 use interval as platform;
 
+#[cfg(target_os = "macos")]
+mod over_exec_macos;
+#[cfg(target_os = "macos")]
+use over_exec_macos as over_exec;
+
+#[cfg(not(target_os = "macos"))]
+mod over_exec_other;
+#[cfg(not(target_os = "macos"))]
+use over_exec_other as over_exec;
+
 use std::time::Duration;
 
 use rustix::io::Errno;
+
+pub use over_exec::keep_over_exec;
 
 /// How long after a signal the next one comes. One may come between the caller's look at the clock
 /// and the call that it is to interrupt, and is lost.
