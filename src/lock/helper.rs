@@ -114,7 +114,9 @@ fn find(name: &str) -> Result<CString, Errno> {
         let path = CString::new(path).map_err(|_| Errno::NOENT)?;
         sys::find(&path)
     };
-    let beside = env::current_exe().map(|us| us.with_file_name(name).into_os_string());
+    // The links in it are resolved by Linux, and by nobody on macOS (dyld(3)).
+    let us = env::current_exe().map(|us| us.canonicalize().unwrap_or(us));
+    let beside = us.map(|us| us.with_file_name(name).into_os_string());
     match beside.map(|path| find(path.into_vec())) {
         Ok(Ok(path)) => Ok(path),
         _ => find(name.into()),
