@@ -3,8 +3,8 @@
 //!
 //! On macOS and the BSDs flock(2) and fcntl(2) locks are kept in one list and exclude each other
 //! (flock(2) of FreeBSD and macOS), so F_GETLK tells of a flock, too. It gives no PID for one (XNU
-//! and FreeBSD: -1, since a flock belongs to no process), nor who waits: that is unknown here. None
-//! of this has been run.
+//! and FreeBSD: -1, since a flock belongs to no process), nor who waits: that is unknown here. Who has a
+//! flock is told by macOS in another way (`lockers` of its processes).
 
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -13,7 +13,7 @@ use std::path::Path;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::processes::has_open;
+use super::processes::lockers;
 use super::{FileLocks, Found, MarkedRange, State, WhyUnknown};
 use crate::sys::errno::check;
 use crate::sys::file_state::FileId;
@@ -31,19 +31,18 @@ impl Snapshot {
     }
 
     /// The locks on an open file, by F_GETLK.
-    pub fn of(&self, file: BorrowedFd<'_>, writer: Option<u32>) -> FileLocks {
+    pub fn of(&self, file: BorrowedFd<'_>, _: Option<u32>) -> FileLocks {
         let (state, taker) = match first_lock(file) {
             Some(lock) if lock.l_type == libc::F_UNLCK as libc::c_short => (State::Free, None),
             Some(lock) => (State::Locked, u32::try_from(lock.l_pid).ok()),
             None => (State::Unknown(WhyUnknown::NotTold), None),
         };
-        let is_locked = state == State::Locked;
         FileLocks {
             state,
-            holders: writer
-                .filter(|&pid| is_locked && has_open(pid, file))
-                .into_iter()
-                .collect(),
+            holders: match state {
+                State::Locked => lockers(file),
+                State::Free | State::Unknown(_) => Vec::new(),
+            },
             takers: taker.filter(|&pid| pid > 0).into_iter().collect(),
             waiters: None,
         }

@@ -6,8 +6,8 @@
 //! - `locks` offers `INSPECT_FLAGS`, and `Snapshot` with `take`, `of`, `marks`, `shows_marks`, `is_complete`,
 //!   `locked` and `deleted`: Linux's /proc, or F_GETLK elsewhere.
 //! - `processes` offers `process`, `identity`, `command_line`, `pid_in_proc` and `knows_every_pid`, and, where
-//!   locks are asked for by F_GETLK, `has_open(pid, file) -> bool`: whether a process certainly has
-//!   this file open, which is false where that is unknown.
+//!   locks are asked for by F_GETLK, `lockers(file) -> Vec<u32>`: the processes that have this file open as
+//!   it was locked, which are none where that is unknown.
 //! - `own` offers `own_locks`: Linux's /proc, or nothing elsewhere.
 
 #[cfg(target_os = "linux")]
@@ -29,6 +29,8 @@ use no_own as own;
 mod macos;
 #[cfg(target_os = "macos")]
 use macos as processes;
+#[cfg(target_os = "macos")]
+pub use macos::own_descriptors;
 
 #[cfg(target_os = "freebsd")]
 mod freebsd;

@@ -6,6 +6,7 @@ mod close_real_commands;
 mod command;
 mod death;
 pub mod guardian;
+mod lowered_limit;
 #[cfg(target_os = "linux")] // It looks at guardian and group through /proc.
 mod max_runtime;
 #[cfg(target_os = "linux")]

@@ -1,14 +1,26 @@
-//! The guardian of macOS and the BSDs: two forks and a kqueue. Only type-checked and linked for
-//! macOS, never run.
+//! The guardian of macOS and the BSDs: two forks and a kqueue.
 //!
 //! It is forked twice: its parent ends at once and is waited for here, so that init has it and no
 //! wait(2) of the command sees it. (Where the command is init, or has made itself its descendants'
 //! reaper, as FreeBSD's procctl(2) can, it does.)
+//!
+//! A platform's file offers `close_all_but(kept)`, which closes every descriptor from 3 up that is open
+//! but these, also those beyond a limit that was lowered since.
+
+#[cfg(target_os = "macos")]
+mod open_macos;
+#[cfg(target_os = "macos")]
+use open_macos as open;
+
+#[cfg(not(target_os = "macos"))]
+mod open_bsd;
+#[cfg(not(target_os = "macos"))]
+use open_bsd as open;
 
 mod ward;
 
 use std::mem::forget;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use rustix::event::kqueue::kqueue;
 use rustix::io::{self, Errno};
@@ -68,7 +80,7 @@ fn prepare(line: &OwnedFd, ourselves: Pid, duty: &impl Duty) -> Result<Ward, Err
     let mut kept = duty.descriptors();
     kept.extend(duty.connection());
     let kept: Vec<_> = kept.iter().map(AsRawFd::as_raw_fd).collect();
-    close_all_but(&kept);
+    open::close_all_but(&kept)?;
     forget(queue);
     Ok(ward)
 }
@@ -78,20 +90,4 @@ fn fork() -> Result<Option<Pid>, Errno> {
     // SAFETY: this process has one thread, so the child's copy has no lock that another thread
     // held.
     check(unsafe { libc::fork() }).map(Pid::from_raw)
-}
-
-/// Closes every descriptor from 3 up to the limit of this process but these. (What the caller opened
-/// before it lowered the limit is not seen.)
-fn close_all_but(kept: &[RawFd]) {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    let limit = limit
-        .and_then(|limit| i32::try_from(limit).ok())
-        .unwrap_or(1 << 16);
-    for number in 3..limit {
-        if !kept.contains(&number) {
-            // EBADF for most, which are not open.
-            // SAFETY: nothing in this process uses one of these descriptors after this.
-            let _ = unsafe { libc::close(number) };
-        }
-    }
 }
