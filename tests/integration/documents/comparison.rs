@@ -111,7 +111,7 @@ fn deleted(tool: &Tool) -> String {
     let scene = Scene::new();
     let _job = Job::start(&scene, tool, JOB);
     fs::remove_file(scene.lock()).unwrap();
-    if_refused(&scene, tool, ["refused", "two run"])
+    if_refused(&scene, tool, ["refused on Linux", "two run"])
 }
 
 fn keeps_out_flock(tool: &Tool) -> String {
