@@ -92,7 +92,7 @@ pub fn knows_every_pid() -> bool {
 /// The kernel's flag of an open file through which flock(2) has taken a lock (XNU's bsd/sys/fcntl.h,
 /// FWASLOCKED; sys_flock in bsd/kern/kern_descrip.c sets it, and only if that was granted). It stays
 /// when the lock is given back without closing. proc_pidfdinfo gives it as it is (fill_fileinfo in
-/// bsd/kern/kern_descrip.c).
+/// bsd/kern/proc_info.c).
 const WAS_LOCKED: u32 = 0x4000;
 
 /// The processes that have this file open by an open file through which it was locked: of one's own, and
