@@ -1,4 +1,4 @@
-//! What the kernel says by sysctl(3), on macOS and FreeBSD. Only type-checked, never run.
+//! What the kernel says by sysctl(3), on macOS and FreeBSD. On FreeBSD only type-checked, never run.
 
 use std::ptr;
 

@@ -4,7 +4,7 @@
 mod busy_machine;
 #[cfg(target_os = "linux")]
 mod holders;
-#[cfg(target_os = "linux")] // Elsewhere it is not known when a process started.
+#[cfg(target_os = "linux")] // It looks at holders through /proc.
 pub mod let_go;
 #[cfg(target_os = "linux")]
 mod let_go_real_commands;

@@ -292,7 +292,7 @@ fn the_time_of_the_last_run_is_told_by_the_local_clock() {
 }
 
 #[test]
-// Elsewhere it is not known who holds a lock, and so not since when.
+// What ages it is Linux's.
 #[cfg(target_os = "linux")]
 fn how_long_it_is_held_is_told_in_two_units() {
     let scene = Scene::new();

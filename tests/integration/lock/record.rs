@@ -200,7 +200,7 @@ fn that_the_pid_is_not_written_is_said_with_v_and_in_the_log() {
     assert!(!ended.stderr().contains("PID is not written"), "{ended:?}");
 }
 
-#[cfg(target_os = "linux")] // Elsewhere holders are not seen.
+#[cfg(any(target_os = "linux", target_os = "macos"))] // Elsewhere holders are not seen.
 #[test]
 fn of_a_held_file_with_something_else_in_it_status_says_so() {
     let scene = Scene::new();

@@ -144,7 +144,7 @@ fn status_shows_every_slot() {
     );
 }
 
-#[cfg(target_os = "linux")] // Who holds a lock is told on Linux only.
+#[cfg(target_os = "linux")] // It waits for its holders through /proc.
 #[test]
 fn a_conflict_names_the_holders_of_all_slots() {
     let scene = Scene::new();

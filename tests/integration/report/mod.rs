@@ -1,6 +1,6 @@
 //! What is said, where, and with which exit status: messages, conflicts, errors and the log.
 
-#[cfg(target_os = "linux")] // Elsewhere holders are not named.
+#[cfg(target_os = "linux")] // It looks at holders through /proc.
 mod conflict;
 pub mod exit_status;
 mod history;
