@@ -3,18 +3,16 @@
 //! A platform's file offers `Timer` with `arm` and `interrupted`, which are those of [`WaitTimer`]; another
 //! offers `keep_over_exec`, after which exec leaves the caller's timer as it is.
 
-#[cfg(all(target_os = "linux", not(nonoverlap_interval_timer)))]
+#[cfg(target_os = "linux")]
 mod posix_timer;
-#[cfg(all(target_os = "linux", not(nonoverlap_interval_timer)))]
+#[cfg(target_os = "linux")]
 use posix_timer as platform;
 
-// The one rustflag of this project: it runs the other systems' timer on Linux, where it can be
-// tested.
-#[cfg(any(not(target_os = "linux"), nonoverlap_interval_timer))]
+#[cfg(not(target_os = "linux"))]
 mod interval;
-#[cfg(any(not(target_os = "linux"), nonoverlap_interval_timer))]
+#[cfg(not(target_os = "linux"))]
 mod itimer;
-#[cfg(any(not(target_os = "linux"), nonoverlap_interval_timer))]
+#[cfg(not(target_os = "linux"))]
 use interval as platform;
 
 #[cfg(target_os = "macos")]

@@ -267,7 +267,7 @@ mod linux {
 
     /// The call by which a file is opened, and which argument of it the flags are. By way of the C
     /// library it is another.
-    const OPEN: (libc::c_long, usize) = if cfg!(all(target_arch = "x86_64", not(rustix_use_libc))) {
+    const OPEN: (libc::c_long, usize) = if cfg!(target_arch = "x86_64") {
         (2, 1)
     } else {
         (libc::SYS_openat, 2)

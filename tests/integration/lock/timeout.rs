@@ -1,14 +1,14 @@
 //! Promises about `-w`: how long a wait is, how it ends when the time is up, and that it ends: one that
 //! does not is a run that takes longer than the harness has patience.
 
-#[cfg(all(target_os = "linux", not(nonoverlap_interval_timer)))]
+#[cfg(target_os = "linux")]
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::support::harness::{Ended, Holder, Run, Scene, Waiter, nonoverlap};
 
 /// The signal that the caller's user may not have pending: none at all.
-#[cfg(all(target_os = "linux", not(nonoverlap_interval_timer)))]
+#[cfg(target_os = "linux")]
 const NONE_PENDING: [&str; 3] = [
     "prlimit",
     "--sigpending=0",
@@ -131,7 +131,7 @@ fn no_time_at_all_is_a_refusal_at_once() {
 
 // Only a timer of timer_create(2) needs room in the user's queue of signals; an interval timer always
 // exists.
-#[cfg(all(target_os = "linux", not(nonoverlap_interval_timer)))]
+#[cfg(target_os = "linux")]
 #[test]
 fn a_timer_that_cannot_be_made_is_71_and_nothing_runs() {
     let scene = Scene::new();
@@ -150,7 +150,7 @@ fn a_timer_that_cannot_be_made_is_71_and_nothing_runs() {
 }
 
 // As above.
-#[cfg(all(target_os = "linux", not(nonoverlap_interval_timer)))]
+#[cfg(target_os = "linux")]
 #[test]
 fn a_timer_is_made_only_where_there_is_a_time_to_wait() {
     let scene = Scene::new();
@@ -175,7 +175,7 @@ fn try_to_run(scene: &Scene, options: &[&str]) -> Ended {
         .run()
 }
 
-#[cfg(all(target_os = "linux", not(nonoverlap_interval_timer)))]
+#[cfg(target_os = "linux")]
 fn without_a_timer(scene: &Scene, options: &[&str]) -> Ended {
     let mut run = Command::new(NONE_PENDING[0]);
     run.args(&NONE_PENDING[1..]).args(options).arg(scene.lock());

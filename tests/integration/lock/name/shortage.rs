@@ -72,9 +72,9 @@ const CALLS: [libc::c_long; 6] = [
 ];
 
 /// By way of the C library, and on other processors, these are other calls.
-#[cfg(all(target_arch = "x86_64", not(rustix_use_libc)))]
+#[cfg(target_arch = "x86_64")]
 const OPEN: libc::c_long = libc::SYS_open;
-#[cfg(not(all(target_arch = "x86_64", not(rustix_use_libc))))]
+#[cfg(not(target_arch = "x86_64"))]
 const OPEN: libc::c_long = libc::SYS_openat;
 #[cfg(target_arch = "x86_64")]
 const READLINK: libc::c_long = libc::SYS_readlink;
