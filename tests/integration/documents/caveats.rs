@@ -5,8 +5,11 @@
 #![cfg(target_os = "linux")]
 
 use std::fs;
+use std::process::Command;
 
-use crate::support::harness::{Holder, Run, Scene, has_tool, is_root, nonoverlap};
+use crate::support::harness::{
+    Holder, NONOVERLAP, Run, Scene, has_tool, is_root, nonoverlap, quoted,
+};
 
 /// Tells the open files of the process.
 const OPEN_FILES: &str = "ls -l /proc/$$/fd; :";
@@ -45,6 +48,27 @@ fn what_pythons_subprocess_starts_does_not_hold_the_lock() {
         let command = ["python3", "-c", RUN, "sh", "-c", OPEN_FILES];
         assert!(!is_kept_by(&command));
     }
+}
+
+/// What ksh93 and mksh open by exec is close-on-exec, which a redirection of the command undoes. mksh
+/// is not tried: mksh(1) says so under exec.
+#[test]
+fn a_descriptor_that_ksh_has_opened_by_exec_is_passed_on_where_it_is_named() {
+    if !has_tool("ksh", "descriptors of its exec") {
+        return;
+    }
+    let scene = Scene::new();
+    let status = |passed: &str| {
+        let script = format!(
+            "exec 9>job.lock\n{} 9 {passed}",
+            quoted(NONOVERLAP.as_ref())
+        );
+        let mut ksh = Command::new("ksh");
+        ksh.args(["-c", &script]).current_dir(scene.path(""));
+        ksh.run().code()
+    };
+    assert_eq!(status(""), Some(65));
+    assert_eq!(status("9>&9"), Some(0));
 }
 
 /// Whether the program that tells its open files has the lock file open.
