@@ -1,22 +1,16 @@
 //! Promises about a link that is cut without a word: no packet passes, and nobody is told. The command
 //! that was cut off hears of the loss before another host has its lock, and a short cut changes
 //! nothing.
-//!
-//! A host is a network namespace here, and so are the server and the switch between them all. The
-//! namespaces have no names, and each is gone with the process that was started for it.
 
-use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::harness::{
-    Ended, HOLD, PATIENCE, Run, Watchdog, eventually, has_tool, is_root, left_out,
-};
-use crate::server::{ROLE, Server, in_network_of, nonoverlap};
+use crate::harness::{Ended, HOLD, PATIENCE, Run, Watchdog, eventually};
+use crate::network::{Host, Network, Way, held};
+use crate::server::{Server, in_network_of};
 
 /// All at once, each with hosts of its own: each takes half a minute.
 #[test]
@@ -145,7 +139,7 @@ fn a_command_that_tidies_up_for_long_ends_before_another_is_served(network: &Net
     command.args(["sh", "-c", "trap '' TERM; exec \"$@\"", "sh"]);
     let mut job = Job::start(command);
     let next = Started::new(b.nonoverlap(&["-w", "58", &lock]).args(look_for(job.pid())));
-    network.eventually_waits(&next);
+    next.eventually_waits(&network.server);
     a.cut(&[Way::ToServer, Way::FromServer]);
     let cut = Instant::now();
     let (status, killed) = job.wait();
@@ -160,7 +154,7 @@ fn a_host_that_waits_is_served_after_the_end(network: &Network) {
     let lock = network.lock("wait");
     let mut job = Job::start(a.nonoverlap(&[&lock]));
     let waiter = Started::new(b.nonoverlap(&["-w", "55", &lock]).args(look_for(job.pid())));
-    network.eventually_waits(&waiter);
+    waiter.eventually_waits(&network.server);
     a.cut(&[Way::FromServer]);
     let cut = Instant::now();
     let (status, told) = job.wait();
@@ -176,7 +170,7 @@ fn a_host_whose_own_queue_is_full_hears_of_the_loss(network: &Network) {
     let lock = network.lock("full");
     let mut job = Job::start(a.nonoverlap(&[&lock]));
     let waiter = Started::new(b.nonoverlap(&["-w", "55", &lock]).args(look_for(job.pid())));
-    network.eventually_waits(&waiter);
+    waiter.eventually_waits(&network.server);
     a.cut(&[Way::FromServer]);
     let cut = Instant::now();
     eventually("a question has no answer", || {
@@ -228,7 +222,7 @@ fn a_host_that_is_cut_off_while_it_waits_never_runs(network: &Network) {
     let lock = network.lock("patience");
     let _job = Job::start(b.nonoverlap(&[&lock]));
     let waiter = Started::new(a.nonoverlap(&["-w", "60", &lock]).args(["echo", "ran"]));
-    network.eventually_waits(&waiter);
+    waiter.eventually_waits(&network.server);
     a.cut(&[Way::ToServer, Way::FromServer]);
     let cut = Instant::now();
     waiter.ended_without_a_server();
@@ -241,7 +235,7 @@ fn what_a_cut_off_host_waited_for_is_given_to_others(network: &Network) {
     let lock = network.lock("for nobody");
     let job = Job::start(b.nonoverlap(&[&lock]));
     let waiter = Started::new(a.nonoverlap(&["-w", "55", &lock]).args(["echo", "ran"]));
-    network.eventually_waits(&waiter);
+    waiter.eventually_waits(&network.server);
     a.cut(&[Way::ToServer, Way::FromServer]);
     drop(job);
     let next = b.nonoverlap(&["-w", "55", &lock, "echo", "ran"]).run();
@@ -330,224 +324,6 @@ fn figure(what: &str, told: Duration, served: Duration) {
     println!("{what}: told after {told:?}, another served after {served:?}");
 }
 
-/// Which packets are dropped.
-#[derive(Clone, Copy)]
-enum Way {
-    ToServer,
-    FromServer,
-}
-
-impl Way {
-    /// The set in which the switch has whose packets these are.
-    fn set(self) -> &'static str {
-        match self {
-            Way::ToServer => "from",
-            Way::FromServer => "to",
-        }
-    }
-}
-
-/// A server, and a switch that it and all hosts have a cable to.
-struct Network {
-    server: Server,
-    switch: Namespace,
-    of_server: Namespace,
-    /// How many cables there are.
-    cables: AtomicU8,
-}
-
-/// Where the server is.
-const ADDRESS: u8 = 1;
-
-impl Network {
-    /// None where this cannot be had, which is said.
-    fn new() -> Option<Network> {
-        let what = "what a cut link does";
-        if !is_root() {
-            left_out(what, "only root can make a network");
-            return None;
-        }
-        let tools = ["unshare", "nsenter", "ip", "ss", "tc", "nft"];
-        if !tools.iter().all(|tool| has_tool(tool, what)) {
-            return None;
-        }
-        let possible =
-            "ip link add port1 type veth peer name eth0 && ip link add switch type bridge &&
-            nft add table bridge cut";
-        let trial = Command::new("unshare")
-            .args(["--net", "sh", "-c", possible])
-            .run();
-        if trial.code() != Some(0) {
-            left_out(what, &trial.stderr());
-            return None;
-        }
-        let (switch, of_server) = (Namespace::new(), Namespace::new());
-        switch.shell(
-            "ip link add switch type bridge
-            ip link set switch up
-            nft -f - <<'END'
-            table bridge cut {
-                set from { type ifname; }
-                set to { type ifname; }
-                chain forward {
-                    type filter hook forward priority 0;
-                    iifname @from drop
-                    oifname @to drop
-                }
-            }
-END",
-        );
-        let cables = AtomicU8::new(ADDRESS);
-        cable(&switch, &of_server, cables.fetch_add(1, Ordering::Relaxed));
-        let server = Server::inside(of_server.pid(), "");
-        Some(Network {
-            server,
-            switch,
-            of_server,
-            cables,
-        })
-    }
-
-    /// One more host.
-    fn host(&self) -> Host<'_> {
-        let place = Namespace::new();
-        let number = self.cables.fetch_add(1, Ordering::Relaxed);
-        cable(&self.switch, &place, number);
-        Host {
-            network: self,
-            place,
-            number,
-        }
-    }
-
-    fn lock(&self, name: &str) -> String {
-        let port = self.server.port;
-        format!("postgresql://{ROLE}@10.0.0.{ADDRESS}:{port}/postgres#{name}")
-    }
-
-    /// Waits until this run has asked for the lock and been refused.
-    fn eventually_waits(&self, waiter: &Started) {
-        let pid = waiter.child.as_ref().unwrap().id();
-        eventually("it waits", || self.server.waits(pid));
-    }
-
-    fn set_server(&self, state: &str) {
-        self.of_server.shell(&format!("ip link set eth0 {state}"));
-    }
-}
-
-/// Connects a namespace with the switch.
-fn cable(switch: &Namespace, place: &Namespace, number: u8) {
-    let pid = place.pid();
-    switch.shell(&format!(
-        "ip link add port{number} type veth peer name eth0 netns {pid}
-        ip link set port{number} master switch up"
-    ));
-    place.shell(&format!(
-        "ip link set lo up
-        ip address add 10.0.0.{number}/24 dev eth0
-        ip link set eth0 up"
-    ));
-}
-
-struct Host<'a> {
-    network: &'a Network,
-    place: Namespace,
-    number: u8,
-}
-
-impl Host<'_> {
-    /// nonoverlap with these arguments, on this host.
-    fn nonoverlap(&self, arguments: &[&str]) -> Command {
-        let outside = nonoverlap(arguments);
-        let mut inside = in_network_of(self.place.pid(), outside.get_program());
-        inside.args(outside.get_args());
-        for (name, value) in outside.get_envs() {
-            match value {
-                Some(value) => inside.env(name, value),
-                None => inside.env_remove(name),
-            };
-        }
-        inside
-    }
-
-    fn cut(&self, ways: &[Way]) {
-        let element = |way: &Way| {
-            let (set, number) = (way.set(), self.number);
-            format!("add element bridge cut {set} {{ port{number} }}\n")
-        };
-        self.switch_rules(&ways.iter().map(element).collect::<String>());
-    }
-
-    /// Ends every cut of this host, if there is one.
-    fn heal(&self) {
-        let number = self.number;
-        let element = |set| {
-            // Adding what is there is no error, but taking away what is not would be one.
-            let element = format!("element bridge cut {set} {{ port{number} }}\n");
-            format!("add {element}delete {element}")
-        };
-        self.switch_rules(&["from", "to"].map(element).concat());
-    }
-
-    fn switch_rules(&self, rules: &str) {
-        let mut nft = in_network_of(self.network.switch.pid(), "nft");
-        let ended = nft.args(["-f", "-"]).run_with_input(rules);
-        ended.expect(0, "", "");
-    }
-}
-
-/// A network namespace, which lives as long as the process that has it.
-struct Namespace {
-    process: Child,
-}
-
-impl Namespace {
-    fn new() -> Namespace {
-        let mut command = Command::new("unshare");
-        command.arg("--net").args(HOLD);
-        Namespace {
-            process: held(&mut command),
-        }
-    }
-
-    fn pid(&self) -> u32 {
-        self.process.id()
-    }
-
-    /// Does this here, and all of it.
-    #[track_caller]
-    fn shell(&self, script: &str) {
-        let ended = in_network_of(self.pid(), "sh")
-            .args(["-e", "-c", script])
-            .run();
-        assert_eq!(ended.code(), Some(0), "{ended:?}");
-    }
-}
-
-impl Drop for Namespace {
-    fn drop(&mut self) {
-        // Its standard input is closed by that, too.
-        let _ = self.process.wait();
-    }
-}
-
-/// Starts [`HOLD`], and returns when it says that it runs.
-#[track_caller]
-fn held(command: &mut Command) -> Child {
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut said = String::new();
-    let _ = BufReader::new(child.stdout.take().unwrap()).read_line(&mut said);
-    if said != "held\n" {
-        panic!("{command:?} said {said:?} and ended: {:?}", child.wait());
-    }
-    child
-}
-
 /// A command under a lock, until it is told to end, or dropped.
 struct Job {
     child: Child,
@@ -606,6 +382,13 @@ impl Started {
             child: Some(child),
             watchdog,
         }
+    }
+
+    /// Waits until this run has asked for the lock and been refused.
+    #[track_caller]
+    fn eventually_waits(&self, server: &Server) {
+        let pid = self.child.as_ref().unwrap().id();
+        eventually("it waits", || server.waits(pid));
     }
 
     #[track_caller]

@@ -12,6 +12,7 @@
 #[allow(dead_code)] // The tests of the other package use the rest.
 #[path = "../../../tests/integration/support/harness/mod.rs"]
 mod harness;
+mod network;
 mod refusal;
 mod server;
 
