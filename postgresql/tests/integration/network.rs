@@ -29,13 +29,13 @@ impl Way {
 pub struct Network {
     pub server: Server,
     switch: Namespace,
-    of_server: Namespace,
+    pub of_server: Namespace,
     /// How many cables there are.
     cables: AtomicU8,
 }
 
-/// Where the server is.
-const ADDRESS: u8 = 1;
+/// Where the server is, and which cable it has.
+pub const ADDRESS: u8 = 1;
 
 impl Network {
     /// None where this cannot be had, which is said.
@@ -103,7 +103,8 @@ END",
         format!("postgresql://{ROLE}@10.0.0.{ADDRESS}:{port}/postgres#{name}")
     }
 
-    fn cut(&self, number: u8, ways: &[Way]) {
+    /// Cuts this cable.
+    pub fn cut(&self, number: u8, ways: &[Way]) {
         let element = |way: &Way| {
             let set = way.set();
             format!("add element bridge cut {set} {{ port{number} }}\n")
@@ -111,7 +112,8 @@ END",
         self.switch_rules(&ways.iter().map(element).collect::<String>());
     }
 
-    fn heal(&self, number: u8) {
+    /// Ends every cut of this cable, if there is one.
+    pub fn heal(&self, number: u8) {
         let element = |set| {
             // Adding what is there is no error, but taking away what is not would be one.
             let element = format!("element bridge cut {set} {{ port{number} }}\n");
@@ -148,7 +150,7 @@ fn cable(switch: &Namespace, place: &Namespace, number: u8) {
 pub struct Host<'a> {
     network: &'a Network,
     pub place: Namespace,
-    number: u8,
+    pub number: u8,
 }
 
 impl Host<'_> {

@@ -138,7 +138,8 @@ impl Server {
         assert_eq!(ended.code(), Some(0), "{ended:?}{}", self.log());
     }
 
-    fn try_control(&self, words: &[&str]) -> crate::harness::Ended {
+    /// The same, whatever comes of it.
+    pub fn try_control(&self, words: &[&str]) -> crate::harness::Ended {
         let mut control = self.program("pg_ctl");
         control
             .arg("-D")
