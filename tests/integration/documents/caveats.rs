@@ -5,10 +5,11 @@
 #![cfg(target_os = "linux")]
 
 use std::fs;
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use crate::support::harness::{
-    Holder, NONOVERLAP, Run, Scene, has_tool, is_root, nonoverlap, quoted,
+    Holder, NONOVERLAP, Run, Scene, Watchdog, has_tool, is_root, nonoverlap, quoted,
 };
 
 /// Tells the open files of the process.
@@ -29,6 +30,7 @@ const KEEPERS: &[&[&str]] = &[
     &["setpriv", "--no-new-privs", "sh", "-c", OPEN_FILES],
     &["perl", "-e", "system @ARGV", "sh", "-c", OPEN_FILES],
     &["python3", "-c", "import os, sys; os.system(sys.argv[1])", OPEN_FILES],
+    &["python3", "-c", "import subprocess, sys; subprocess.run(sys.argv[1:], close_fds=False)", "sh", "-c", OPEN_FILES],
 ];
 
 #[test]
@@ -69,6 +71,69 @@ fn a_descriptor_that_ksh_has_opened_by_exec_is_passed_on_where_it_is_named() {
     };
     assert_eq!(status(""), Some(65));
     assert_eq!(status("9>&9"), Some(0));
+}
+
+/// As tmux, screen and docker do: their server has been there before, and starts what they ask for.
+#[test]
+fn what_is_handed_to_a_server_runs_without_the_lock() {
+    let scene = Scene::new();
+    let fifo = scene.path("orders");
+    Command::new("mkfifo").arg(&fifo).run().expect(0, "", "");
+    let mut server = Command::new("sh");
+    server
+        .arg("-c")
+        .arg("exec sh <orders")
+        .current_dir(scene.path(""));
+    let server = server.stdout(Stdio::piped()).spawn().unwrap();
+    let _watchdog = Watchdog::over(&server);
+    let order = format!("echo '{OPEN_FILES}' >{}", quoted(&fifo));
+    let ended = nonoverlap([scene.lock()]).args(["sh", "-c", &order]).run();
+    ended.expect(0, "", "");
+    let server = server.wait_with_output().unwrap();
+    let said = String::from_utf8(server.stdout).unwrap();
+    assert!(said.contains(" 1 -> "), "{said}");
+    assert!(!said.contains(scene.lock().to_str().unwrap()), "{said}");
+}
+
+#[test]
+fn what_follows_the_command_in_a_line_of_the_shell_runs_without_the_lock() {
+    let scene = Scene::new();
+    let (program, lock) = (quoted(Path::new(NONOVERLAP)), quoted(&scene.lock()));
+    let holds = |line: &str| {
+        let line =
+            format!("{program} {lock} {line}").replace("FILES", "sh -c 'ls -l /proc/$$/fd; :'");
+        let ended = Command::new("sh").args(["-c", &line]).run();
+        assert!(ended.stdout().contains(" 1 -> "), "{ended:?}");
+        ended.stdout().contains(scene.lock().to_str().unwrap())
+    };
+    assert!(holds("FILES"));
+    for between in ["&&", ";", "|"] {
+        assert!(!holds(&format!("true {between} FILES")), "{between}");
+    }
+    assert!(holds(r#"-c "true && sh -c 'ls -l /proc/\$\$/fd; :'""#));
+}
+
+#[test]
+fn the_shell_empties_the_output_file_of_a_refused_run_and_a_log_is_kept() {
+    let scene = Scene::new();
+    let _holder = Holder::of([scene.lock()]);
+    let (out, log) = (
+        scene.file("out", "earlier\n"),
+        scene.file("log", "earlier\n"),
+    );
+    let refused = |rest: &str| {
+        let (program, lock) = (quoted(Path::new(NONOVERLAP)), quoted(&scene.lock()));
+        let line = format!("{program} {}", rest.replace("LOCK", &lock));
+        Command::new("sh")
+            .args(["-c", &line])
+            .run()
+            .expect(1, "", "");
+    };
+    refused(&format!("LOCK echo new >{}", quoted(&out)));
+    assert_eq!(fs::read(&out).unwrap(), b"");
+    refused(&format!("--log {} LOCK echo new", quoted(&log)));
+    let kept = fs::read_to_string(&log).unwrap();
+    assert!(kept.starts_with("earlier\n"), "{kept}");
 }
 
 /// Whether the program that tells its open files has the lock file open.
