@@ -9,7 +9,7 @@ use std::path::Path;
 
 use crate::cli::combinations;
 use crate::support::crontab::{HEADER, Table};
-use crate::support::documents::{MAN, readme_section};
+use crate::support::documents::{MAN, recipe_section};
 use crate::support::harness::{IS_FOR_MACOS, NONOVERLAP, Run, nonoverlap};
 use crate::support::status_answer::{AS_NOBODY, binary_for_all};
 
@@ -698,7 +698,7 @@ fn comments_in_front_are_not_taken_for_crontabs_own_lines() {
 
 #[test]
 fn the_readmes_example_and_the_manuals_make_the_entry_that_stands_there() {
-    let readme = readme_section("Into the crontab");
+    let readme = recipe_section("Into the crontab");
     let indented: Vec<_> = readme
         .lines()
         .filter_map(|line| line.strip_prefix("    "))

@@ -1,5 +1,5 @@
-//! The table in the README that sets nonoverlap beside its peers: each cell is seen by running the
-//! tool of its column. Not run are lockf, which Linux does not have, and the PID file.
+//! The tables in the README and in DESIGN.md that set nonoverlap beside its peers: each cell is seen by
+//! running the tool of its column. Not run are lockf, which Linux does not have, and the PID file.
 
 // The peers are Debian's.
 #![cfg(target_os = "linux")]
@@ -8,7 +8,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use crate::support::documents::readme_section;
+use crate::support::documents::{DESIGN, readme_section, section};
 use crate::support::harness::{NONOVERLAP, Run, Scene, Watchdog, eventually, has_tool, kill};
 
 /// A column: its head, the words before the lock file, and those with which it shares the lock.
@@ -48,13 +48,16 @@ const ROWS: &[(&str, Cell)] = &[
 ];
 
 #[test]
-fn each_cell_of_the_readmes_table_is_what_is_seen() {
+fn each_cell_of_the_two_tables_is_what_is_seen() {
     if !has_tool("python3", "the table") {
         return;
     }
-    let table = readme_section("Compared");
+    let tables = [readme_section("Compared"), section(DESIGN, "Other tools")];
+    let lines = || tables.iter().flat_map(|table| table.lines());
     let cells = |line: &'static str| line.split('|').map(str::trim).collect::<Vec<_>>();
-    let head = cells(table.lines().find(|line| line.starts_with("| |")).unwrap());
+    let heads: Vec<_> = lines().filter(|line| line.starts_with("| |")).collect();
+    assert!(heads.len() == 2 && heads[0] == heads[1], "{heads:#?}");
+    let head = cells(heads[0]);
     for tool in TOOLS {
         if !has_tool(tool.words[0], tool.head) {
             continue;
@@ -62,7 +65,7 @@ fn each_cell_of_the_readmes_table_is_what_is_seen() {
         let column = head.iter().position(|cell| *cell == tool.head).unwrap();
         for (label, cell) in ROWS {
             let start = format!("| {label} |");
-            let row = table.lines().find(|line| line.starts_with(&start));
+            let row = lines().find(|line| line.starts_with(&start));
             let row = cells(row.unwrap_or_else(|| panic!("no row {label}")));
             let said = row[column].replace("**", "");
             assert_eq!(said, cell(tool), "{label}: {}", tool.head);

@@ -12,10 +12,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::documents::{
-    CHANGELOG, CONTRIBUTING, DESIGN, Help, MAN, MANUAL, README, ROOT, between, bullets, codes,
-    first_cells, first_screen_line, items, links, man_page, man_section, mandoc, names_in, plain,
-    readme_section,
+    BENCHES, CHANGELOG, CONTRIBUTING, DESIGN, Help, MAN, MANUAL, README, ROOT, between,
+    first_cells, first_screen_line, is_a_test, items, links, man_page, man_section, mandoc,
+    names_in, plain, readme_section, section,
 };
+use crate::support::flock_differences::DIFFERENCES;
 use crate::support::harness::{
     Holder, NONOVERLAP, Run, Scene, has_tool, nonoverlap, quoted, record_of,
 };
@@ -56,11 +57,10 @@ fn groff_accepts_the_man_pages_without_a_warning() {
 }
 
 #[test]
-fn the_help_the_man_page_and_the_readme_list_the_same_options() {
+fn the_help_and_the_man_page_list_the_same_options() {
     let help = Help::of(Path::new(NONOVERLAP));
     assert!(help.options.len() >= 18, "{:?}", help.options);
     assert_eq!(items(man_section("OPTIONS")), help.options);
-    assert_eq!(first_cells(readme_section("Usage")), help.options);
 }
 
 #[test]
@@ -77,11 +77,10 @@ fn the_man_page_marks_no_option_that_there_is_not() {
 }
 
 #[test]
-fn the_help_the_man_page_and_the_readme_list_the_same_exit_statuses() {
+fn the_help_and_the_man_page_list_the_same_exit_statuses() {
     let help = Help::of(Path::new(NONOVERLAP));
     assert!(help.statuses.len() >= 8, "{:?}", help.statuses);
     assert_eq!(items(man_section("EXIT STATUS")), help.statuses);
-    assert_eq!(first_cells(readme_section("Exit status")), help.statuses);
 }
 
 #[test]
@@ -91,12 +90,10 @@ fn what_the_name_flock_takes_away_is_as_documented() {
 
     let lost: BTreeSet<_> = &ours.names() - &flocks.names();
     assert!(!lost.is_empty());
-    let (man, readme) = (man_section("AS FLOCK"), readme_section("In place of flock"));
+    let man = man_section("AS FLOCK");
     let in_man = between(man, "There is no\n", "\nunder this name");
     let in_man: Vec<_> = in_man.lines().map(plain).collect();
     assert_eq!(names_in(&in_man.join(" ")), lost);
-    let in_readme = between(readme, "There is no ", " under this name").replace('`', "");
-    assert_eq!(names_in(&in_readme), lost);
     assert_eq!(&flocks.names() - &ours.names(), BTreeSet::new());
 
     let statuses = |help: &Help| BTreeSet::from_iter(help.statuses.clone());
@@ -106,48 +103,87 @@ fn what_the_name_flock_takes_away_is_as_documented() {
         .iter()
         .filter_map(|line| line.split(' ').next().map(str::to_owned))
         .collect();
-    assert_eq!(BTreeSet::from_iter(items(man)), new.clone());
-    let in_readme = between(readme, "exits with ", ".\n").replace('\n', " ");
+    assert_eq!(BTreeSet::from_iter(items(man)), new);
     // Nothing stands in the place of a status that only a lock on a server has.
     assert!(gone.remove("78"));
-    assert!(in_readme.contains(", never with 78,"), "{in_readme}");
     assert!(man.contains("are those below without 78,"));
-    let joined = |statuses| Vec::from_iter::<BTreeSet<_>>(statuses).join(" and ");
-    let (new, gone) = (joined(new), joined(gone));
-    assert!(
-        in_readme.starts_with(&format!("{new} in place of {gone}")),
-        "{in_readme}"
-    );
+    let gone = Vec::from_iter(gone).join(" and ");
     let in_man = between(man, "one that stands in place\nof ", ":\n").replace('\n', " ");
     assert_eq!(in_man, gone);
 }
 
 #[test]
-fn the_man_page_and_the_readme_list_the_same_differences_from_flock() {
-    let Some(page) = mandoc(&["-T", "ascii", "-O", "width=400"], "nonoverlap.1") else {
-        return;
-    };
-    // A letter, a backspace and the letter again is bold; an underscore before it, underlined.
-    let letters: Vec<char> = page.chars().collect();
-    let bare = (0..letters.len())
-        .filter(|&i| letters[i] != '\u{8}' && letters.get(i + 1) != Some(&'\u{8}'))
-        .map(|i| letters[i])
-        .collect::<String>();
-    let page = between(&bare, "\nAS FLOCK\n", "\nENVIRONMENT\n");
-    let in_man: Vec<_> = bullets(page, "o ");
-    let in_readme: Vec<_> = bullets(readme_section("In place of flock"), "- ");
-    assert!(in_man.len() >= 7, "{in_man:#?}");
-    assert_eq!(in_man, in_readme);
+fn the_man_page_lists_a_difference_from_flock_for_each_that_is_tested() {
+    let reasons: BTreeSet<_> = DIFFERENCES.iter().map(|row| row.why).collect();
+    let listed = man_section("AS FLOCK").matches("\n.It\n").count();
+    assert!(listed >= reasons.len() - 1, "{reasons:#?}"); // One is that flock is too old.
 }
 
 #[test]
-fn the_usage_in_the_readme_is_that_of_the_help() {
-    let indented: String = Help::of(Path::new(NONOVERLAP))
-        .usage
+fn the_synopsis_of_the_man_page_is_the_usage_of_the_help() {
+    let Some(page) = mandoc(&["-T", "ascii", "-O", "width=400"], "nonoverlap.1") else {
+        return;
+    };
+    // mdoc(7) has a blank before what may be repeated.
+    let page = bare(&page).replace(" ...", "...");
+    let synopsis = between(&page, "\nSYNOPSIS\n", "\nDESCRIPTION\n").lines();
+    let synopsis: Vec<_> = synopsis.map(str::trim).filter(|s| !s.is_empty()).collect();
+    let usage = Help::of(Path::new(NONOVERLAP)).usage;
+    let usage: Vec<_> = usage
         .lines()
-        .map(|line| format!("    {line}\n"))
+        .map(|line| line.trim_start_matches("Usage:").trim())
         .collect();
-    assert!(README.contains(&format!("\n{indented}\n")), "{indented}");
+    assert_eq!(synopsis, usage);
+}
+
+/// What is printed, without the strokes that make it bold or underlined: a letter, a backspace and the
+/// letter again is bold; an underscore before them, underlined.
+fn bare(page: &str) -> String {
+    let letters: Vec<char> = page.chars().collect();
+    (0..letters.len())
+        .filter(|&i| letters[i] != '\u{8}' && letters.get(i + 1) != Some(&'\u{8}'))
+        .map(|i| letters[i])
+        .collect()
+}
+
+/// So that it stays what a person reads.
+#[test]
+fn the_readme_has_at_most_3000_words() {
+    let words = README.split_whitespace().count();
+    assert!(words <= 3000, "{words}");
+}
+
+#[test]
+fn each_trouble_in_the_readme_names_its_tests_and_they_exist() {
+    let section = readme_section("Troubleshooting");
+    for symptom in section.split("\n### ").skip(1) {
+        let troubles: Vec<_> = symptom.split("\n- ").skip(1).collect();
+        assert!(!troubles.is_empty(), "{symptom}");
+        for trouble in troubles {
+            let comment = between(trouble, "<!-- ", " -->");
+            let untested = comment.strip_prefix("no test: ");
+            let test = comment.strip_prefix("test: ");
+            let exists = |name| is_a_test(Path::new(ROOT), name);
+            assert!(untested.is_some() || test.is_some_and(exists), "{trouble}");
+        }
+    }
+}
+
+/// The lines are typed into a shell at a terminal. Linux only: there the picture was made.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_picture_of_the_demonstration_is_what_its_lines_leave_on_a_terminal() {
+    if !has_tool("python3", "the demonstration") {
+        return;
+    }
+    let scene = Scene::new();
+    let script = quoted(&Path::new(ROOT).join("examples/demo.py"));
+    let ended = in_folder(&scene, &format!("exec python3 {script}")).run();
+    let saved = fs::read_to_string(Path::new(ROOT).join("examples/demo.svg")).unwrap();
+    ended.expect(0, &saved, "");
+    for said in ["; not started<", ": held by PID ", ">It runs again.<"] {
+        assert!(saved.contains(said), "{said}");
+    }
 }
 
 #[test]
@@ -161,10 +197,15 @@ fn the_help_fits_80_columns() {
 }
 
 #[test]
-fn the_readmes_first_command_runs_a_job() {
+fn the_readmes_first_command_runs_the_job_of_the_demonstration() {
     let line = first_screen_line("cargo run --release -- ");
     let words = line.strip_prefix("cargo run --release -- ").unwrap();
-    runs_the_job(&format!("nonoverlap {words}"));
+    assert!(README.contains(&format!("\n    nonoverlap {words} &\n")));
+    let scene = Scene::new();
+    let words = words.replace("/tmp/", &quoted(&scene.path("")));
+    let words = words.replace("sleep 60", "echo slept");
+    let ended = in_folder(&scene, &format!("nonoverlap {words}")).run();
+    ended.expect(0, "slept\n", "");
 }
 
 #[test]
@@ -206,22 +247,20 @@ fn what_the_documents_link_to_exists() {
 }
 
 #[test]
-fn the_packages_and_the_rust_version_in_the_readme_are_those_of_the_manifest() {
+fn the_packages_and_the_rust_version_in_the_documents_are_those_of_the_manifest() {
     let manifest = fs::read_to_string(Path::new(ROOT).join("Cargo.toml")).unwrap();
     let packages: BTreeSet<_> = between(&manifest, "\n[dependencies]\n", "\n\n")
         .lines()
         .filter_map(|line| line.split(" = ").next())
         .collect();
-    let listed: BTreeSet<_> = readme_section("Built on")
+    let listed: BTreeSet<_> = section(CONTRIBUTING, "Built on")
         .lines()
         .filter_map(|line| line.strip_prefix("- [")?.split(']').next())
         .collect();
     assert_eq!(listed, packages);
     let oldest = between(&manifest, "\nrust-version = \"", "\"");
-    assert!(
-        README.contains(&format!("needs Rust {oldest} or newer")),
-        "{oldest}"
-    );
+    let said = format!("needs Rust {oldest} or newer");
+    assert!(readme_section("Install").contains(&said), "{said}");
 }
 
 #[test]
@@ -241,7 +280,6 @@ fn the_messages_are_those_that_the_man_page_explains() {
         assert!(MAN.contains(&format!("\n.It {message}\n")), "{message}");
     }
     drop(holder);
-    assert!(README.contains("`nonoverlap: /tmp/parser.lock is held by PID 21488 ("));
 }
 
 /// A lock file, an option, a command, and what is said then.
@@ -280,24 +318,6 @@ fn the_worker_in_the_man_page_gets_the_number_of_its_slot() {
     in_folder(&scene, &line).run().expect(0, "number 1\n", "");
 }
 
-/// The tests run those of the README.
-#[test]
-fn the_recipes_in_the_man_page_are_those_of_the_readme() {
-    for (recipe, language) in [
-        ("systemd", "ini"),
-        ("launchd", "xml"),
-        ("A script that wraps itself", "sh"),
-    ] {
-        let (count, mut seen) = (if recipe == "systemd" { 2 } else { 1 }, 0);
-        for code in codes(recipe, language) {
-            assert!(!code.contains('\\') && !code.starts_with(['.', '\'']));
-            assert!(MAN.contains(&format!("-compact\n{code}.Ed\n")), "{code}");
-            seen += 1;
-        }
-        assert_eq!(seen, count, "{recipe}");
-    }
-}
-
 const TEST: &str = ".\\\" test: ";
 
 #[test]
@@ -306,26 +326,12 @@ fn the_tests_that_the_man_pages_name_exist() {
     let named: BTreeSet<_> = lines.filter_map(|line| line.strip_prefix(TEST)).collect();
     assert!(named.len() > 100, "{named:?}");
     for name in named {
-        let (family, test) = name.rsplit_once("::").unwrap();
-        let (package, family) = match family.strip_prefix("postgresql::") {
-            Some(family) => (Path::new(ROOT).join("postgresql"), family),
-            None => (PathBuf::from(ROOT), family),
+        let (package, name) = match name.strip_prefix("postgresql::") {
+            Some(name) => (Path::new(ROOT).join("postgresql"), name),
+            None => (PathBuf::from(ROOT), name),
         };
         // The package that is published has only its own tests.
-        if !package.exists() {
-            continue;
-        }
-        let file = format!("tests/integration/{}.rs", family.replace("::", "/"));
-        let source = fs::read_to_string(package.join(file)).unwrap_or_default();
-        let head = format!("fn {test}() {{");
-        let first = |rest: &str| {
-            rest.lines()
-                .map(str::trim)
-                .find(|line| line.starts_with("fn "))
-                == Some(&head)
-        };
-        let exists = source.split("#[test]\n").skip(1).any(first);
-        assert!(exists, "{name}");
+        assert!(!package.exists() || is_a_test(&package, name), "{name}");
     }
 }
 
@@ -369,7 +375,7 @@ fn the_system_calls_in_the_design_are_those_that_a_run_makes() {
         return;
     };
     assert_eq!(made.pop().as_deref(), Some("execve"));
-    let listed = first_cells(crate::support::documents::section(DESIGN, "System calls"));
+    let listed = first_cells(section(DESIGN, "System calls"));
     // What the C library does before `main` is listed for musl.
     let start = |calls: &[String]| calls.iter().position(|call| call == "open").unwrap();
     assert_eq!(listed[start(&listed)..], made[start(&made)..]);
@@ -377,10 +383,7 @@ fn the_system_calls_in_the_design_are_those_that_a_run_makes() {
         assert_eq!(listed, made);
     }
     let count = format!("there are {} system calls", listed.len());
-    for section in [
-        crate::support::documents::section(DESIGN, "System calls"),
-        readme_section("Cost"),
-    ] {
+    for section in [section(DESIGN, "System calls"), readme_section("Cost")] {
         assert!(section.contains(&count), "{count}");
     }
 }
@@ -391,16 +394,16 @@ fn the_system_calls_at_the_head_of_main_are_those_in_the_design() {
     let row = |line: &'static str| line.strip_prefix("//! | ")?.split(" |").next();
     let main: &'static str = Box::leak(main.into_boxed_str());
     let at_head: Vec<_> = main.lines().filter_map(row).skip(1).collect();
-    let mut listed = first_cells(crate::support::documents::section(DESIGN, "System calls"));
+    let mut listed = first_cells(section(DESIGN, "System calls"));
     let start = listed.iter().position(|call| call == "open").unwrap();
     listed.push("execve".to_owned());
     assert_eq!(at_head, listed[start..]);
 }
 
 #[test]
-fn the_orders_in_the_readme_are_those_that_the_checker_printed() {
+fn the_orders_in_the_design_are_those_that_the_checker_printed() {
     let printed = fs::read_to_string(Path::new(ROOT).join("tests/schedules/orders.md")).unwrap();
-    let table = between(README, "| meanwhile |", "\n\n");
+    let table = between(DESIGN, "| meanwhile |", "\n\n");
     let rows: Vec<_> = table.lines().skip(2).collect();
     assert!(rows.len() > 10, "{rows:?}");
     for row in rows {
@@ -414,7 +417,7 @@ fn the_orders_in_the_readme_are_those_that_the_checker_printed() {
 }
 
 #[test]
-fn the_figures_in_the_readme_are_those_that_the_bench_saved() {
+fn the_figures_of_a_start_are_those_that_the_bench_saved() {
     let saved = fs::read_to_string(Path::new(ROOT).join("benches/overhead.json")).unwrap();
     let saved: serde_json::Value = serde_json::from_str(&saved).unwrap();
     let starts = saved["tables"][0]["cases"].as_array().unwrap();
@@ -433,11 +436,25 @@ fn the_figures_in_the_readme_are_those_that_the_bench_saved() {
     };
     // The first is the bare command, which all are less by.
     let rows: Vec<_> = starts.iter().skip(1).map(row).collect();
-    let section = readme_section("Measured");
-    let listed = section.lines().filter(|line| line.contains(" us | "));
+    let page = section(BENCHES, "A start");
+    let listed = page.lines().filter(|line| line.contains(" us | "));
     assert_eq!(listed.collect::<Vec<_>>(), rows);
     let rounds = format!("{} rounds", saved["rounds"]);
-    assert!(section.contains(&rounds), "{rounds}");
+    assert!(page.contains(&rounds), "{rounds}");
+
+    let overhead = |name: &str| {
+        let case = starts.iter().find(|case| case["name"] == name).unwrap();
+        format!("{:.0} us", case["overhead"].as_f64().unwrap())
+    };
+    let cost = readme_section("Cost").replace('\n', " ");
+    let said = format!(
+        "A start costs {} over the bare command (the musl build), where the least that a lock can \
+         cost is {}, and `flock -n` costs {}.",
+        overhead("nonoverlap (musl)"),
+        overhead("the floor"),
+        overhead("flock -n"),
+    );
+    assert!(cost.contains(&said), "{said}");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! The recipes in the README work: each is taken out of the page, its paths are moved into the test's
-//! folder, and then it is run.
+//! The recipes in the README and the manual work: each is taken out of its page, its paths are moved into
+//! the test's folder, and then it is run.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,14 +12,14 @@ use std::thread;
 use std::time::Duration;
 
 use crate::support::crontab::{Table, path_with};
-use crate::support::documents::{codes, readme_section};
+use crate::support::documents::{MAN, codes, man_file};
 use crate::support::harness::{
     Holder, NONOVERLAP, Run, Scene, Waiter, eventually, has_tool, kill, quoted,
 };
 
 #[test]
 fn the_crontab_is_one_and_its_lines_run_skip_wait_and_log() {
-    let crontab = code("crontab", "crontab", 0);
+    let crontab = code("Options to know", "crontab", 0);
     for table in Table::each() {
         let mut change = table.command("crontab");
         change.arg("-").run_with_input(crontab).expect(0, "", "");
@@ -60,7 +60,8 @@ fn systemd_finds_no_fault_with_the_units_and_the_service_starts_the_parser() {
         return;
     }
     let home = Home::new();
-    let (service, timer) = (code("systemd", "ini", 0), code("systemd", "ini", 1));
+    let service = man_file("[Unit]\nDescription=The parser, one at a time\n");
+    let timer = man_file("[Unit]\nDescription=Start the parser every two minutes\n");
     let mut verify = Command::new("systemd-analyze");
     verify.arg("verify");
     for (name, unit) in [("parser.service", service), ("parser.timer", timer)] {
@@ -90,7 +91,7 @@ print(job['Label'])
 print(shlex.join(job['ProgramArguments']))
 ";
     let home = Home::new();
-    let list = code("launchd", "xml", 0);
+    let list = man_file("<?xml ");
     if cfg!(target_os = "macos") {
         let file = home.scene.file("job.plist", list);
         let ended = Command::new("plutil").arg("-lint").arg(file).run();
@@ -103,7 +104,7 @@ print(shlex.join(job['ProgramArguments']))
     let (label, words) = said
         .split_once('\n')
         .unwrap_or_else(|| panic!("no property list: {read:?}"));
-    assert!(readme_section("Recipes").contains(&format!("/{label}.plist`:\n")));
+    assert!(MAN.contains(&format!("/{label}.plist :\n")), "{label}");
     home.sh(words).run().expect(0, "", "");
     assert!(home.log().contains("\nparsed\n"), "{}", home.log());
 }
@@ -111,6 +112,7 @@ print(shlex.join(job['ProgramArguments']))
 #[test]
 fn the_script_wraps_itself_and_is_not_changed() {
     let written = code("A script that wraps itself", "sh", 0);
+    assert_eq!(man_file("#!/bin/sh\n"), written);
     let own = written.replace("/home/me/locks/script.lock", r#""$0""#);
     assert_ne!(own, written);
     for text in [written, &own] {

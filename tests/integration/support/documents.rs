@@ -1,4 +1,4 @@
-//! Reading the help, the man page and the README: sections, lists and tables, as far as the tests of
+//! Reading the help, the man pages and the README: sections, lists and tables, as far as the tests of
 //! the documents want them.
 
 use std::collections::BTreeSet;
@@ -10,6 +10,7 @@ use crate::support::harness::{Run, has_tool};
 
 pub const README: &str = include_str!("../../../README.md");
 pub const CONTRIBUTING: &str = include_str!("../../../CONTRIBUTING.md");
+pub const BENCHES: &str = include_str!("../../../benches/README.md");
 pub const DESIGN: &str = include_str!("../../../DESIGN.md");
 pub const CHANGELOG: &str = include_str!("../../../CHANGELOG.md");
 pub const MAN: &str = include_str!("../../../man/nonoverlap.1");
@@ -130,13 +131,51 @@ pub fn plain(line: &str) -> String {
 /// The blocks of code in this language in one of the README's recipes.
 #[track_caller]
 pub fn codes(recipe: &str, language: &str) -> Vec<&'static str> {
-    let (_, section) = readme_section("Recipes")
-        .split_once(&format!("\n### {recipe}\n"))
-        .unwrap_or_else(|| panic!("no such recipe: {recipe}"));
-    let section = section.split("\n### ").next().unwrap();
     let start = format!("```{language}\n");
-    let blocks = section.split(&start).skip(1);
+    let blocks = recipe_section(recipe).split(&start).skip(1);
     blocks.map(|block| between(block, "", "```")).collect()
+}
+
+/// A part of the README's everyday use.
+#[track_caller]
+pub fn recipe_section(name: &str) -> &'static str {
+    let (_, section) = readme_section("Everyday use")
+        .split_once(&format!("\n### {name}\n"))
+        .unwrap_or_else(|| panic!("no such recipe: {name}"));
+    section.split("\n### ").next().unwrap()
+}
+
+/// The files that the man page shows whole.
+pub fn man_files() -> impl Iterator<Item = &'static str> {
+    let blocks = MAN.split(".Bd -literal -offset indent -compact\n").skip(1);
+    blocks.map(|block| between(block, "", ".Ed\n"))
+}
+
+/// The one that begins so.
+#[track_caller]
+pub fn man_file(start: &str) -> &'static str {
+    let mut found = man_files().filter(|file| file.starts_with(start));
+    let file = found.next().unwrap_or_else(|| panic!("no {start}"));
+    assert_eq!(found.next(), None, "{start}");
+    assert!(!file.contains('\\') && !file.starts_with(['.', '\'']));
+    file
+}
+
+/// Whether there is a test of this name: `lock::exclusion::name`.
+pub fn is_a_test(package: &Path, name: &str) -> bool {
+    let Some((family, test)) = name.rsplit_once("::") else {
+        return false;
+    };
+    let file = format!("tests/integration/{}.rs", family.replace("::", "/"));
+    let source = fs::read_to_string(package.join(file)).unwrap_or_default();
+    let head = format!("fn {test}() {{");
+    let first = |rest: &str| {
+        rest.lines()
+            .map(str::trim)
+            .find(|line| line.starts_with("fn "))
+            == Some(&head)
+    };
+    source.split("#[test]\n").skip(1).any(first)
 }
 
 /// The first cells of a table's rows, without the head.
@@ -147,14 +186,6 @@ pub fn first_cells(section: &str) -> Vec<String> {
         .skip(1)
         .filter_map(|line| line.split(" | ").next())
         .map(|cell| cell.replace('`', ""))
-        .collect()
-}
-
-/// The items of a list, as text on one line each.
-pub fn bullets(text: &str, mark: &str) -> Vec<String> {
-    text.lines()
-        .filter_map(|line| line.trim_start().strip_prefix(mark))
-        .map(|line| line.trim_start().replace('`', ""))
         .collect()
 }
 
