@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::completions::completions;
-use super::options::{FLAGS, Flag};
+use super::options::{FLAGS, Flag, Opt};
 use crate::model::dialect::Dialect;
 use crate::model::exit_status::exit_statuses;
 use crate::model::request::Page;
@@ -14,6 +14,7 @@ pub fn text(page: Page) -> String {
         Page::Version(Dialect::Nonoverlap) => format!("nonoverlap {VERSION}\n"),
         Page::Version(Dialect::Flock) => format!("flock from nonoverlap {VERSION}\n"),
         Page::Help(dialect) => usage(dialect),
+        Page::ShortHelp(dialect) => short(dialect),
         Page::Completions(shell) => completions(shell),
     }
 }
@@ -62,19 +63,61 @@ Usage: {name} [options] LOCKFILE COMMAND [ARG...]
 Options:
 "
     );
-    for flag in FLAGS {
+    options(&mut page, dialect, |_| true);
+    page.push_str("\nExit status: the command's own, or, if it was not run:\n");
+    for (status, meaning) in exit_statuses(dialect) {
+        let _ = writeln!(page, "  {status:<5} {meaning}");
+    }
+    page.push('\n');
+    page.push_str(MANUAL);
+    page
+}
+
+/// The last line of both pages, also for whoever has the program alone.
+const MANUAL: &str = concat!(
+    "The manual: man nonoverlap, or ",
+    env!("CARGO_PKG_REPOSITORY"),
+    "\n"
+);
+
+/// The options that most people need.
+#[rustfmt::skip] // In the order of the table.
+const USUAL: &[Opt] = &[
+    Opt::Nonblock, Opt::Timeout, Opt::Block, Opt::ConflictStatus, Opt::Slots, Opt::MaxRuntime, Opt::Log,
+    Opt::Alarm, Opt::Status, Opt::History, Opt::Install, Opt::Verbose,
+];
+
+/// The page of `-h`.
+fn short(dialect: Dialect) -> String {
+    let name = dialect.name();
+    let what = match dialect {
+        Dialect::Nonoverlap => WHAT,
+        Dialect::Flock => WHAT_AS_FLOCK,
+    };
+    let mut page = format!(
+        "\
+Usage: {name} [options] LOCKFILE COMMAND [ARG...]
+       {name} [options] LOCKFILE -c 'SHELL COMMAND LINE'
+
+{what}
+The usual options:
+"
+    );
+    options(&mut page, dialect, |flag| USUAL.contains(&flag.option));
+    let _ = writeln!(page, "\nAll options and exit statuses: {name} --help");
+    page.push_str(MANUAL);
+    page
+}
+
+/// Those of the options that the tool has.
+fn options(page: &mut String, dialect: Dialect, is_wanted: impl Fn(&Flag) -> bool) {
+    for flag in FLAGS.iter().filter(|flag| is_wanted(flag)) {
         let heading = heading(flag, dialect);
         if !heading.is_empty() {
             // Writing to a String cannot fail.
             let _ = writeln!(page, "  {heading}\n        {}", flag.text);
         }
     }
-    page.push_str("\nExit status: the command's own, or, if it was not run:\n");
-    for (status, meaning) in exit_statuses(dialect) {
-        let _ = writeln!(page, "  {status:<5} {meaning}");
-    }
-    page.push_str("\nThe manual: man nonoverlap\n");
-    page
 }
 
 /// `-E, --conflict-exit-code N`, or nothing where the tool does not have it.

@@ -131,7 +131,7 @@ pub const FLAGS: &[Flag] = &[
     flag(Opt::DryRun, &[], &["dry-run"], None, InFlock::No, "with either of the two: show that crontab, change nothing"),
     flag(Opt::Verbose, &['v'], &["verbose"], None, InFlock::Long, "say what happens"),
     flag(Opt::Quiet, &['q'], &["quiet"], None, InFlock::No, "say nothing but errors and alarms"),
-    flag(Opt::Help, &['h'], &["help"], None, InFlock::Yes, "show this help"),
+    flag(Opt::Help, &['h'], &["help"], None, InFlock::Yes, "show this help; -h shows a short one"),
     flag(Opt::Version, &['V'], &["version"], None, InFlock::Yes, "show the version"),
     flag(Opt::Completions, &[], &["completions"], Some("SHELL"), InFlock::No, "show the completions for bash, zsh or fish"),
 ];

@@ -92,7 +92,8 @@ fn next_option(
         }
     }
     match option {
-        Opt::Help => return Ok(Next::Page(Page::Help(dialect))),
+        Opt::Help if is_long => return Ok(Next::Page(Page::Help(dialect))),
+        Opt::Help => return Ok(Next::Page(Page::ShortHelp(dialect))),
         Opt::Version => return Ok(Next::Page(Page::Version(dialect))),
         Opt::Completions => {
             let shell = shell(&parser.value().map_err(usage)?)?;

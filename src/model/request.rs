@@ -38,6 +38,8 @@ pub enum Request {
 pub enum Page {
     /// `--help`.
     Help(Dialect),
+    /// `-h`.
+    ShortHelp(Dialect),
     /// `--version`.
     Version(Dialect),
     /// `--completions`.

@@ -4,3 +4,4 @@
 pub mod combinations;
 mod completions;
 mod fuzz;
+mod help;

@@ -151,17 +151,18 @@ fn a_usage_error_touches_no_file() {
 fn help_and_version_go_to_stdout_and_nothing_runs() {
     let scene = Scene::new();
     let version = concat!("nonoverlap ", env!("CARGO_PKG_VERSION"), "\n");
-    let help = nonoverlap(["--help"]).run();
-    assert!(
-        help.stdout()
-            .starts_with("Usage: nonoverlap [options] LOCKFILE COMMAND")
-    );
+    let [help, short] = ["--help", "-h"].map(|page| nonoverlap([page]).run().stdout());
+    for page in [&help, &short] {
+        assert!(page.starts_with("Usage: nonoverlap [options] LOCKFILE COMMAND"));
+    }
     for (line, page) in [
-        (&b"--help"[..], &help.stdout()[..]),
-        (b"-h", &help.stdout()),
-        (b"-nvh lock echo ran", &help.stdout()),
-        (b"-hV", &help.stdout()),
-        (b"-h --bogus", &help.stdout()),
+        (&b"--help"[..], &help[..]),
+        (b"--help -h", &help),
+        (b"-n --help lock echo ran", &help),
+        (b"-h", &short),
+        (b"-nvh lock echo ran", &short),
+        (b"-hV", &short),
+        (b"-h --bogus", &short),
         (b"--version", version),
         (b"-V", version),
         (b"-E 5 -V lock echo ran", version),
