@@ -2,6 +2,7 @@
 
 mod completions;
 pub mod help;
+mod nearest;
 mod options;
 mod parse;
 mod raw;

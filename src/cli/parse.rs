@@ -5,14 +5,17 @@ use std::os::unix::ffi::OsStrExt;
 
 use lexopt::{Arg, Parser};
 
+use super::nearest::nearest;
 use super::options::{self, Opt};
 use super::raw::RawOptions;
 use super::request::asks_for_shell;
 use crate::model::command::CommandLine;
 use crate::model::dialect::Dialect;
 use crate::model::error::{Error, usage};
-use crate::model::request::{GivenOption, Install, Page, Request, Shell, Value};
+use crate::model::request::{GivenOption, Install, Page, Request, Run, Shell, Value};
+use crate::model::target::LockTarget;
 use crate::sys::Words;
+use crate::text::escape::Escaped;
 
 /// Reads the command line.
 ///
@@ -39,6 +42,9 @@ pub fn read(words: Words, dialect: Dialect) -> Result<Request, Error> {
     };
     let (schedule, apply) = (raw.schedule(), raw.apply());
     let request = raw.request(given.from(first), dialect)?;
+    if let (Request::Run(run), Dialect::Nonoverlap) = (&request, dialect) {
+        check_first_word(given, first, run)?;
+    }
     match (schedule, request, words.get(0)) {
         (Some(schedule), Request::Run(run), Some(program)) => {
             check_last_word(given, first, run.command)?;
@@ -82,7 +88,7 @@ fn next_option(
         Arg::Long(name) => options::by_long(name, dialect),
     };
     let Some(option) = known else {
-        return Err(usage(argument.unexpected()));
+        return Err(unknown(argument, dialect));
     };
     // A page is shown at once, so nothing else would look at a value behind `=`.
     if is_long && matches!(option, Opt::Help | Opt::Version) {
@@ -112,15 +118,59 @@ fn next_option(
     Ok(Next::Option)
 }
 
+/// What is wrong with an option that there is not. flock has words of its own.
+fn unknown(argument: Arg<'_>, dialect: Dialect) -> Error {
+    let nearest = match argument {
+        Arg::Long(name) => nearest(name),
+        Arg::Short(_) | Arg::Value(_) => None,
+    };
+    let unexpected = argument.unexpected();
+    match (dialect, nearest) {
+        (Dialect::Flock, _) => usage(unexpected),
+        (Dialect::Nonoverlap, None) => usage(format_args!("{unexpected}; see --help")),
+        (Dialect::Nonoverlap, Some(name)) => {
+            usage(format_args!("{unexpected}, perhaps --{name}; see --help"))
+        }
+    }
+}
+
+/// Whether the options end with `--`, right before the word at `first`.
+fn ends_options(given: Words, first: usize) -> bool {
+    let before = first.checked_sub(1).and_then(|before| given.get(before));
+    before.is_some_and(|word| word.to_bytes() == b"--")
+}
+
+/// Refuses a command that begins with a dash behind a lock file: whoever wrote it there means an option.
+/// `--` before the lock file, which is the word at `first`, says that it is none.
+fn check_first_word(given: Words, first: usize, run: &Run) -> Result<(), Error> {
+    let CommandLine::Words(name, _) = run.command else {
+        return Ok(());
+    };
+    let is_behind_lock_file = !matches!(run.target, LockTarget::Descriptor(_));
+    if !(is_behind_lock_file && name.to_bytes().starts_with(b"-")) || ends_options(given, first) {
+        return Ok(());
+    }
+    let target = run.target;
+    Err(match name.to_bytes() {
+        b"--" => usage(format_args!(
+            "options go before the lock file '{target}', and so does --"
+        )),
+        name => usage(format_args!(
+            "options go before the lock file '{target}'; \
+             if '{}' is the command, put -- before the lock file",
+            Escaped(name)
+        )),
+    })
+}
+
 /// Refuses a command whose last word is `--dry-run`: whoever wrote it there, as most tools take it,
 /// wants to see the crontab and not to have it changed. `--` before the lock file, which is the word at
 /// `first`, says that it is the command's own.
 fn check_last_word(given: Words, first: usize, command: CommandLine) -> Result<(), Error> {
     let is = |index: usize, text: &[u8]| given.get(index).is_some_and(|it| it.to_bytes() == text);
     let is_last = is(given.count().saturating_sub(1), b"--dry-run");
-    let is_commands = first.checked_sub(1).is_some_and(|before| is(before, b"--"));
     match command {
-        CommandLine::Words(..) if is_last && !is_commands => Err(usage(
+        CommandLine::Words(..) if is_last && !ends_options(given, first) => Err(usage(
             "--dry-run goes before the lock file; if it is the command's own, put -- before the lock file",
         )),
         _ => Ok(()),

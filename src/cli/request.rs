@@ -16,6 +16,7 @@ use crate::model::reporting::{Reporting, Verbosity};
 use crate::model::request::{Format, Request, Run, Status};
 use crate::model::target::LockTarget;
 use crate::sys::Words;
+use crate::text::escape::Escaped;
 
 impl RawOptions {
     /// Puts them together with the words behind them: a lock file and a command, or a descriptor.
@@ -136,6 +137,13 @@ impl RawOptions {
                 (_, Some(_)) => Err(usage("--slots takes a lock file")),
                 (None, None) => Ok(Request::StatusOfInstalled(format)),
             };
+        }
+        let mut behind = paths.from(1).iter();
+        if let Some(word) = behind.find(|word| word.to_bytes().starts_with(b"-")) {
+            return Err(usage(format_args!(
+                "options go before the lock file; a lock file of that name is './{}'",
+                Escaped(word.to_bytes())
+            )));
         }
         let mut targets = paths.iter().map(LockTarget::of);
         if self.slots.is_some() && targets.any(|target| matches!(target, LockTarget::Remote(_))) {

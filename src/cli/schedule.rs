@@ -32,7 +32,7 @@ pub fn schedule(given: &OsStr) -> Result<Vec<u8>, Error> {
         // The fields behind it would be the command.
         Some([b'@', ..]) => return wrong("an @word stands alone"),
         _ if fields.len() == 5 => {}
-        _ => return wrong("it takes five fields or one @word"),
+        _ => return wrong("it takes five fields in quotes, such as '*/2 * * * *', or one @word"),
     }
     Ok(fields.join(&b' '))
 }

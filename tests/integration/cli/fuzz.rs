@@ -124,8 +124,13 @@ fn by_getopt(line: &[&[u8]]) -> i32 {
             conflict = number.into();
         }
     }
-    match (words.next(), words.next()) {
+    let rest: Vec<_> = words.collect();
+    let before = line.len().checked_sub(rest.len() + 1);
+    let may_begin_with_a_dash = before.is_some_and(|before| line[before] == b"--");
+    match (rest.first().copied(), rest.get(1).copied()) {
         (None, _) | (_, None) => 64,
+        // An option behind the lock file.
+        (_, Some(word)) if word.starts_with('-') && !may_begin_with_a_dash => 64,
         (Some("held"), _) => conflict,
         (_, Some("ran")) => RAN,
         _ => 127,

@@ -5,3 +5,4 @@ pub mod combinations;
 mod completions;
 mod fuzz;
 mod help;
+mod mistakes;

@@ -378,7 +378,6 @@ fn a_dry_run_that_stands_behind_the_command_is_refused_unless_it_is_said_to_be_i
         &["-n", "l", "true", "x", "--dry-run"],
         &["--dry-run", "l", "true", "--dry-run"],
         &["l", "true", "--", "--dry-run"],
-        &["l", "--dry-run"],
         &["--hold-at-least", "1", "test://h/", "true", "--dry-run"],
     ] {
         let mut install = table.nonoverlap(["--install", "@daily"]);
@@ -421,7 +420,7 @@ fn a_schedule_is_five_fields_or_one_word() {
         assert_eq!(ended.code(), Some(0), "{ended:?}");
         assert!(ended.stdout().contains(&format!("\n{written} cd ")));
     }
-    let fields = "it takes five fields or one @word";
+    let fields = "it takes five fields in quotes, such as '*/2 * * * *', or one @word";
     let newline = "a crontab line cannot hold a newline";
     for (schedule, what) in [
         (&b""[..], fields),

@@ -284,13 +284,15 @@ fn the_messages_are_those_that_the_man_page_explains() {
 
 /// A lock file, an option, a command, and what is said then.
 #[rustfmt::skip] // A row a line is how a table is read.
-const MESSAGES: [(&str, &str, &str, &str); 6] = [
+const MESSAGES: [(&str, &str, &str, &str); 8] = [
     ("lock", "-v", "true", "LOCKFILE is held by PID number (COMMAND) for TIME; not started"),
     ("no/lock", "-n", "true", "cannot open lock file LOCKFILE: reason"),
     ("dangling", "-n", "true", "cannot create lock file LOCKFILE: it is a symbolic link to nothing"),
     ("", "--fcntl", "true", "cannot lock LOCKFILE: reason"),
     ("free", "-n", "no/such", "cannot execute COMMAND: reason"),
     ("other", "-v", "true", "LOCKFILE locked by PID number; starting COMMAND"),
+    ("none", "-n", "-v", "options go before the lock file 'LOCKFILE'; if 'COMMAND' is the command, put -- before the lock file"),
+    ("none", "-n", "--", "options go before the lock file 'LOCKFILE', and so does --"),
 ];
 
 #[test]

@@ -43,7 +43,7 @@ fn on_a_terminal_a_conflict_is_explained_unless_quiet() {
         (
             b"-q --\x1b]0;title\x07",
             64,
-            "invalid option '--\\x1b]0;title\\x07'",
+            "invalid option '--\\x1b]0;title\\x07'; see --help",
         ),
     ] {
         let terminal = Terminal::new();

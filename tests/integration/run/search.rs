@@ -266,8 +266,10 @@ impl Street {
 
     /// Runs these words in the street, with this PATH or with none.
     fn find(&self, path: Option<&[u8]>, words: &[&str]) -> Ended {
-        let mut command = nonoverlap([self.scene.lock()]);
-        command.args(words).current_dir(self.path(""));
+        // Some of the names begin with a dash.
+        let mut command = nonoverlap(["--"]);
+        command.arg(self.scene.lock()).args(words);
+        command.current_dir(self.path(""));
         match path {
             Some(path) => command.env("PATH", OsStr::from_bytes(path)),
             None => command.env_remove("PATH"),
