@@ -28,7 +28,10 @@ const LONGEST: usize = 998;
 
 /// The line that cron is to run, without its newline.
 pub fn line(asked: &Install, here: &Here, lock: &Path) -> Result<Vec<u8>, Error> {
-    let mut words = vec![here.program(asked.program)?.into_os_string()];
+    let mut words = vec![
+        here.program(asked.program, asked.run.target)?
+            .into_os_string(),
+    ];
     for given in &asked.options {
         words.push(given.name.clone().into());
         match &given.value {
@@ -43,7 +46,7 @@ pub fn line(asked: &Install, here: &Here, lock: &Path) -> Result<Vec<u8>, Error>
             words.extend(["-c".into(), OsStr::from_bytes(line.to_bytes()).to_owned()]);
         }
         CommandLine::Words(name, arguments) => {
-            words.push(here.program(name)?.into_os_string());
+            words.push(here.program(name, asked.run.target)?.into_os_string());
             let arguments = arguments.from(1).iter().map(CStr::to_bytes);
             words.extend(arguments.map(|word| OsStr::from_bytes(word).to_owned()));
         }

@@ -53,10 +53,15 @@ impl Here {
             .map_err(|reason| Error::Log(path.to_owned(), reason))
     }
 
-    /// Where PATH finds a program now, since cron's PATH is bare.
-    pub fn program(&self, name: &CStr) -> Result<PathBuf, Error> {
+    /// Where PATH finds a program of a run under this lock now, since cron's PATH is bare.
+    pub fn program(&self, name: &CStr, lock: LockTarget) -> Result<PathBuf, Error> {
         sys::find(name)
             .and_then(|place| self.absolute(OsStr::from_bytes(place.to_bytes())))
-            .map_err(|reason| Error::Execute(name.to_owned().into(), reason))
+            .map_err(|reason| Error::Execute {
+                program: name.to_owned().into(),
+                reason,
+                lock,
+                made_lock: false,
+            })
     }
 }

@@ -110,7 +110,9 @@ fn programs(asked: &Install, here: &Here) -> Result<Vec<PathBuf>, Error> {
         CommandLine::Line(_) => None,
     };
     let names = [asked.program].into_iter().chain(command);
-    names.map(|name| here.program(name)).collect()
+    names
+        .map(|name| here.program(name, asked.run.target))
+        .collect()
 }
 
 /// The files of a run whose folders it takes for granted. Without that of the lock file every run would

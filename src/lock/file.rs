@@ -62,10 +62,21 @@ pub struct LockFile {
     target: LockTarget,
     /// What it was opened for.
     access: Access,
-    /// The last component of the path is a symbolic link.
-    through_link: bool,
+    /// How it came to be open.
+    origin: Origin,
     /// It is not the file that the path led to: somebody holds it under that name.
     is_elsewhere: bool,
+}
+
+/// How a file came to be open.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// It was there.
+    Found,
+    /// It was there, and the last component of its path is a symbolic link.
+    Linked,
+    /// It was made.
+    Made,
 }
 
 /// Whose descriptor it is.
@@ -91,31 +102,19 @@ impl LockFile {
             LockTarget::Descriptor(number) => {
                 let callers = sys::callers_descriptor(number)
                     .map_err(|reason| Error::Lock(target, reason))?;
-                let descriptor = Descriptor::Callers(callers);
                 return Ok(LockFile {
-                    descriptor,
+                    descriptor: Descriptor::Callers(callers),
                     target,
                     access,
-                    through_link: false,
+                    origin: Origin::Found,
                     is_elsewhere: false,
                 });
             }
             // It is no file, and `remote.rs` takes it.
             LockTarget::Remote(_) => return Err(Error::Open(target, Errno::INVAL)),
         };
-        let (opened, through_link) = open_or_make(path, access)?;
-        // If the caller closed 0, 1 or 2, open(2) has just returned that number: nothing may write a
-        // message until the descriptor has moved.
-        let moved = sys::move_up(opened);
-        let moved = moved.map_err(|reason| Error::Descriptor(target, reason))?;
-        let descriptor = Descriptor::Ours(moved);
-        Ok(LockFile {
-            descriptor,
-            target,
-            access,
-            through_link,
-            is_elsewhere: false,
-        })
+        let (opened, origin) = open_or_make(path, access)?;
+        LockFile::ours(opened, target, access, origin)
     }
 
     /// The connection that a server's lock is bound to, in the place of a file: it is kept, inherited
@@ -125,13 +124,24 @@ impl LockFile {
     ///
     /// [`Error::Descriptor`] where no descriptor from 10 up is free.
     pub fn connection(connection: OwnedFd, target: LockTarget) -> Result<LockFile, Error> {
-        let moved = sys::move_up(connection);
+        LockFile::ours(connection, target, Access::Read, Origin::Found)
+    }
+
+    /// What was opened, on a descriptor that scripts leave alone. If the caller closed 0, 1 or 2, open(2)
+    /// has just returned that number: nothing may write a message until the descriptor has moved.
+    fn ours(
+        opened: OwnedFd,
+        target: LockTarget,
+        access: Access,
+        origin: Origin,
+    ) -> Result<LockFile, Error> {
+        let moved = sys::move_up(opened);
         let moved = moved.map_err(|reason| Error::Descriptor(target, reason))?;
         Ok(LockFile {
             descriptor: Descriptor::Ours(moved),
             target,
-            access: Access::Read,
-            through_link: false,
+            access,
+            origin,
             is_elsewhere: false,
         })
     }
@@ -167,14 +177,10 @@ impl LockFile {
     ///
     /// [`Error::Descriptor`].
     pub(super) fn elsewhere(&self, opened: OwnedFd) -> Result<LockFile, Error> {
-        let moved = sys::move_up(opened);
-        let moved = moved.map_err(|reason| Error::Descriptor(self.target, reason))?;
+        let opened = LockFile::ours(opened, self.target, self.access, self.origin)?;
         Ok(LockFile {
-            descriptor: Descriptor::Ours(moved),
-            target: self.target,
-            access: self.access,
-            through_link: self.through_link,
             is_elsewhere: true,
+            ..opened
         })
     }
 
@@ -194,7 +200,12 @@ impl LockFile {
 
     /// Whether the last component of its path is a symbolic link.
     pub fn is_through_link(&self) -> bool {
-        self.through_link
+        self.origin == Origin::Linked
+    }
+
+    /// Whether there was nothing at its path, and it was made.
+    pub fn is_new(&self) -> bool {
+        self.origin == Origin::Made
     }
 
     /// What it was opened from.
@@ -215,7 +226,7 @@ impl LockFile {
     /// As open(2).
     pub fn open_to_write(&self, path: &CStr) -> Option<Result<OwnedFd, Errno>> {
         let flags = OFlags::RDWR | OFlags::NOFOLLOW | OPEN_FLAGS;
-        (!self.through_link).then(|| fs::open(path, flags, Mode::empty()))
+        (!self.is_through_link()).then(|| fs::open(path, flags, Mode::empty()))
     }
 }
 
@@ -234,25 +245,22 @@ impl AsFd for LockFile {
 ///   file still opens.
 ///
 /// Between the two somebody else may make or remove the file; then it is looked at again.
-fn open_or_make(path: &'static CStr, access: Access) -> Result<(OwnedFd, bool), Error> {
+fn open_or_make(path: &'static CStr, access: Access) -> Result<(OwnedFd, Origin), Error> {
     let flags = OPEN_FLAGS | access.flags();
     for _ in 0..MOST_ATTEMPTS {
         match fs::open(path, flags | OFlags::NOFOLLOW, Mode::empty()) {
-            Ok(opened) => return Ok((opened, false)),
+            Ok(opened) => return Ok((opened, Origin::Found)),
             Err(Errno::NOENT) => {}
             Err(reason) if refuses_link(reason) => {
-                return open_through_link(path, flags).map(|opened| (opened, true));
+                return open_through_link(path, flags).map(|opened| (opened, Origin::Linked));
             }
             // A directory cannot be opened for writing. It is for the lock to say what it wants.
             Err(Errno::ISDIR) => return open_or_make(path, Access::Read),
             Err(reason) => return Err(cannot_open(path, reason)),
         }
-        match fs::open(
-            path,
-            flags | OFlags::CREATE | OFlags::EXCL,
-            Mode::from_raw_mode(0o666),
-        ) {
-            Ok(opened) => return Ok((opened, false)),
+        let (make, mode) = (OFlags::CREATE | OFlags::EXCL, Mode::from_raw_mode(0o666));
+        match fs::open(path, flags | make, mode) {
+            Ok(opened) => return Ok((opened, Origin::Made)),
             Err(Errno::EXIST) => {}
             Err(reason @ (Errno::ROFS | Errno::NOSPC)) => {
                 return Err(Error::Create(path, reason));

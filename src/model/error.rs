@@ -49,7 +49,16 @@ pub enum Error {
     /// The log cannot be opened.
     Log(OsString, Errno),
     /// execve(2) failed.
-    Execute(Cow<'static, CStr>, Errno),
+    Execute {
+        /// The name of the program.
+        program: Cow<'static, CStr>,
+        /// Why.
+        reason: Errno,
+        /// The lock that it was to run under.
+        lock: LockTarget,
+        /// Whether this run has made the file of that lock.
+        made_lock: bool,
+    },
     /// The log cannot take the place of the command's output.
     RedirectOutput(Errno),
     /// The folder of a file, which is such a one, does not exist and cannot be made.
@@ -95,12 +104,7 @@ impl Display for Error {
                 cannot(out, "keep lock file", &why, reason)
             }
             Error::Lock(target, reason) => cannot(out, "lock", target, reason),
-            Error::Replaced(target) => {
-                write!(
-                    out,
-                    "cannot lock {target}: it is replaced by another file again and again"
-                )
-            }
+            Error::Replaced(target) => write!(out, "cannot lock {target}: {REPLACED}"),
             Error::Mark(target, reason) => cannot(out, "mark the name of", target, reason),
             Error::Look(target, reason) => cannot(out, "look for other holders of", target, reason),
             Error::Timer(target, reason) => cannot(out, "set a timer to wait for", target, reason),
@@ -118,7 +122,9 @@ impl Display for Error {
             Error::RedirectOutput(reason) => {
                 cannot(out, "send the command's output to", &"the log", reason)
             }
-            Error::Execute(name, reason) => cannot(out, "execute", &shown(name), reason),
+            Error::Execute {
+                program, reason, ..
+            } => cannot(out, "execute", &shown(program), reason),
             Error::Folder(verb, file, reason) => cannot(out, verb, &path(file), reason),
             Error::WorkingDirectory(reason) => {
                 cannot(out, "tell", &"the working directory", reason)
@@ -140,6 +146,9 @@ impl Display for Error {
         }
     }
 }
+
+/// Why a name cannot be locked that never leads to the file that was locked.
+const REPLACED: &str = "it is replaced by another file again and again";
 
 /// Why a file cannot be opened on which a program has a lease, and what to do.
 pub const LEASED: &str = "a program has a lease on it, such as Samba or an NFS server; \

@@ -105,11 +105,13 @@ impl Error {
             Error::WorkingDirectory(_) | Error::NoEntry(_) => 66,
             Error::NoCrontab(reason) if is_shortage(*reason) => 71,
             Error::NoCrontab(_) | Error::Crontab(..) => 69,
-            Error::Execute(_, Errno::NOMEM) => 71,
-            Error::Execute(..) if dialect == Dialect::Flock => 69,
-            Error::Execute(_, reason) if is_shortage(*reason) => 71,
-            Error::Execute(_, Errno::NOENT | Errno::NOTDIR) => 127,
-            Error::Execute(..) => 126,
+            Error::Execute { reason, .. } => match (*reason, dialect) {
+                (Errno::NOMEM, _) => 71,
+                (_, Dialect::Flock) => 69,
+                (reason, _) if is_shortage(reason) => 71,
+                (Errno::NOENT | Errno::NOTDIR, _) => 127,
+                _ => 126,
+            },
         }
     }
 }

@@ -10,6 +10,7 @@ use rustix::fs::{self, Mode, OFlags, SeekFrom};
 use rustix::io::{self, Errno};
 use rustix::stdio;
 
+use super::hint::Advised;
 use crate::lock::file::LockFile;
 use crate::lock::held::Held;
 use crate::model::error::Error;
@@ -154,11 +155,11 @@ impl Log {
         match error {
             Error::Usage(_) => {}
             // We have the lock by then.
-            Error::Execute(..) | Error::RedirectOutput(_) | Error::Guardian(..) => {
+            Error::Execute { .. } | Error::RedirectOutput(_) | Error::Guardian(..) => {
                 let pid = std::process::id();
-                self.line(&format_args!("{target}: PID {pid}: {error}"));
+                self.line(&format_args!("{target}: PID {pid}: {}", Advised(error)));
             }
-            _ => self.line(error),
+            _ => self.line(&Advised(error)),
         }
     }
 

@@ -2,6 +2,7 @@
 //! here.
 
 mod conflict;
+mod hint;
 pub mod history;
 mod holders;
 pub mod installed;
@@ -20,6 +21,7 @@ use crate::model::dialect::Dialect;
 use crate::model::error::{Error, Reason};
 use crate::model::exit_status::UNWRITTEN_AS_FLOCK;
 use crate::model::target::LockTarget;
+use hint::Advised;
 use outcome::Outcome;
 use stdio::{print, say};
 
@@ -33,11 +35,12 @@ pub fn report(dialect: Dialect, result: Result<Outcome, Error>) -> u8 {
                 (Dialect::Flock, Error::Lock(LockTarget::Descriptor(number), reason)) => {
                     say(dialect, &format_args!("{number}: {}", Reason(*reason)))
                 }
-                _ => say(dialect, &error),
+                (Dialect::Flock, _) => say(dialect, &error),
+                (Dialect::Nonoverlap, _) => say(dialect, &Advised(&error)),
             };
             // util-linux's child calls _exit and never checks its streams, so a failed write changes
             // nothing here.
-            let heard = heard || matches!(error, Error::Execute(..));
+            let heard = heard || matches!(error, Error::Execute { .. });
             if_heard(heard, dialect, error.status(dialect))
         }
     }

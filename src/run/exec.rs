@@ -6,6 +6,8 @@ use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStringExt;
 use std::ptr;
 
+use rustix::io::Errno;
+
 use crate::lock::held::Held;
 use crate::lock::lines::FENCE;
 use crate::model::command::CommandLine;
@@ -39,21 +41,27 @@ pub fn become_command(
         Ok(stderr) => stderr,
         Err(reason) => return Error::RedirectOutput(reason),
     };
-    let error = match (held.file().target(), context.slot) {
+    let file = held.file();
+    let reason = match (file.target(), context.slot) {
         (LockTarget::Remote(_), _) => {
             let fence = held.remarks.fence.as_deref();
-            execute_command(command, program, Some((FENCE, fence)))
+            execute_command(command, &program, Some((FENCE, fence)))
         }
         (_, Some(slot)) => {
             let variable = CString::new(format!("NONOVERLAP_SLOT={slot}")).ok();
-            execute_command(command, program, Some((SLOT, variable.as_deref())))
+            execute_command(command, &program, Some((SLOT, variable.as_deref())))
         }
-        (_, None) => execute_command(command, program, None),
+        (_, None) => execute_command(command, &program, None),
     };
     if let (Some(log), Some(stderr)) = (context.log, stderr) {
         stderr.put_back(log);
     }
-    error
+    Error::Execute {
+        program,
+        reason,
+        lock: file.target(),
+        made_lock: file.is_new(),
+    }
 }
 
 /// What the variable of a slot begins with.
@@ -63,14 +71,14 @@ const SLOT: &CStr = c"NONOVERLAP_SLOT=";
 /// it: an outer run's is no news of ours. Returns only the reason why that fails.
 fn execute_command(
     command: CommandLine,
-    program: Cow<'static, CStr>,
+    program: &CStr,
     variable: Option<(&CStr, Option<&CStr>)>,
-) -> Error {
+) -> Errno {
     let environment = variable.map(|(name, variable)| sys::environment_with(name, variable));
     let environment = environment.as_deref();
-    let reason = match command {
+    match command {
         CommandLine::Words(_, words) => sys::search_and_execute(
-            &program,
+            program,
             ExecArgs {
                 arguments: words.pointers(),
                 environment,
@@ -79,15 +87,14 @@ fn execute_command(
         CommandLine::Line(line) => {
             let arguments = &[program.as_ptr(), c"-c".as_ptr(), line.as_ptr(), ptr::null()];
             sys::search_and_execute(
-                &program,
+                program,
                 ExecArgs {
                     arguments,
                     environment,
                 },
             )
         }
-    };
-    Error::Execute(program, reason)
+    }
 }
 
 /// The program that a command names: its first word, or the user's shell.

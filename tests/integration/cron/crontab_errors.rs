@@ -360,15 +360,20 @@ fn what_the_run_would_not_find_is_said_as_the_run_would_say_it() {
         &["", "true"],
         &["--log", "", "l", "true"],
     ] {
+        // Of a lock file that the run makes it would say so.
+        let lock = table.scene.file("work/l", "");
         let mut run = Command::new(NONOVERLAP);
         let run = run.args(arguments).current_dir(table.work()).run();
-        let _ = fs::remove_file(table.work().join("l"));
+        fs::remove_file(lock).unwrap();
         let mut install = table.nonoverlap(["--install", "@daily"]);
         let said = run.stderr();
         let said = said.strip_prefix("nonoverlap: ").unwrap().trim_end();
         fails(&table, install.args(arguments), run.code().unwrap(), said);
     }
-    let said = format!("cannot open lock file : {}", reason(libc::ENOENT));
+    let said = format!(
+        "cannot open lock file : {}; the word is empty, perhaps by a variable that is not set",
+        reason(libc::ENOENT)
+    );
     fails(
         &table,
         &mut table.nonoverlap(["--uninstall", ""]),

@@ -284,7 +284,7 @@ fn the_messages_are_those_that_the_man_page_explains() {
 
 /// A lock file, an option, a command, and what is said then.
 #[rustfmt::skip] // A row a line is how a table is read.
-const MESSAGES: [(&str, &str, &str, &str); 8] = [
+const MESSAGES: [(&str, &str, &str, &str); 12] = [
     ("lock", "-v", "true", "LOCKFILE is held by PID number (COMMAND) for TIME; not started"),
     ("no/lock", "-n", "true", "cannot open lock file LOCKFILE: reason"),
     ("dangling", "-n", "true", "cannot create lock file LOCKFILE: it is a symbolic link to nothing"),
@@ -293,6 +293,10 @@ const MESSAGES: [(&str, &str, &str, &str); 8] = [
     ("other", "-v", "true", "LOCKFILE locked by PID number; starting COMMAND"),
     ("none", "-n", "-v", "options go before the lock file 'LOCKFILE'; if 'COMMAND' is the command, put -- before the lock file"),
     ("none", "-n", "--", "options go before the lock file 'LOCKFILE', and so does --"),
+    ("no/lock", "-n", "true", "cannot open lock file LOCKFILE: reason; there is no folder FOLDER"),
+    ("new", "-n", "no/such", "cannot execute COMMAND: reason; this run made the file LOCKFILE"),
+    ("new", "-n", "a b", "cannot execute COMMAND: reason; that is one word: leave out the quotes, or put -c before it"),
+    ("new", "-n", "_=", "cannot execute COMMAND: reason; to set a variable, put env before it, or use -c 'COMMAND LINE'"),
 ];
 
 #[test]
@@ -526,7 +530,11 @@ fn in_folder(scene: &Scene, line: &str) -> Command {
 /// Whether a message is of this form, in which some words stand for any text.
 fn fits(said: &str, form: &str) -> bool {
     let form = form.replace("reason", "*").replace("number", "*");
-    let form = form.replace("COMMAND", "*").replace("TIME", "*");
+    let form = form
+        .replace("COMMAND LINE", "a line")
+        .replace("COMMAND", "*");
+    let form = form.replace("a line", "COMMAND LINE");
+    let form = form.replace("TIME", "*").replace("FOLDER", "*");
     let mut rest = said;
     for (index, part) in form.split('*').enumerate() {
         match rest.find(part) {

@@ -94,18 +94,20 @@ fn what_cannot_be_opened_is_66_with_the_file_and_the_reason() {
     symlink("loop", scene.path("loop")).unwrap();
     let long = "l".repeat(300);
     let table = [
-        ("missing/lock", libc::ENOENT),
-        ("", libc::ENOENT),
-        ("file/lock", libc::ENOTDIR),
-        ("loop", libc::ELOOP),
-        ("loop/lock", libc::ELOOP),
-        (&long, libc::ENAMETOOLONG),
+        ("missing/lock", libc::ENOENT, "; there is no folder missing"),
+        (
+            "",
+            libc::ENOENT,
+            "; the word is empty, perhaps by a variable that is not set",
+        ),
+        ("file/lock", libc::ENOTDIR, ""),
+        ("loop", libc::ELOOP, ""),
+        ("loop/lock", libc::ELOOP, ""),
+        (&long, libc::ENAMETOOLONG, ""),
     ];
-    for (lock, errno) in table {
-        let message = format!(
-            "nonoverlap: cannot open lock file {lock}: {}\n",
-            reason(errno)
-        );
+    for (lock, errno, hint) in table {
+        let reason = reason(errno);
+        let message = format!("nonoverlap: cannot open lock file {lock}: {reason}{hint}\n");
         let mut command = nonoverlap([lock]);
         command.args(["echo", "ran"]).current_dir(scene.path(""));
         command.run().expect(66, "", &message);

@@ -52,7 +52,9 @@ fn every_error_of_the_kernels_has_its_status_and_its_message() {
     ];
     for (call, errno, status, what) in table {
         let scene = Scene::new();
-        let lock = scene.lock().into_os_string().into_string().unwrap();
+        // Of a new one it would be said that it is new.
+        let lock = scene.file("lock", "").into_os_string();
+        let lock = lock.into_string().unwrap();
         let argv = [&b"nonoverlap"[..], lock.as_bytes(), b"/bin/true"];
         let filter = call.refused_with(errno);
         let refuse = move || apply_filter(&filter).map_err(|_| io::ErrorKind::Other.into());
@@ -90,7 +92,7 @@ fn a_search_in_path_ends_with_an_error_that_the_next_folder_would_not_change() {
     ];
     for (errno, status, said) in table {
         let scene = Scene::new();
-        let lock = scene.lock();
+        let lock = scene.file("lock", "");
         let argv: [&[u8]; 3] = [b"nonoverlap", lock.as_os_str().as_bytes(), b"true"];
         let filter = Call::any(&[SYS_execve]).refused_with(errno);
         let refuse = move || apply_filter(&filter).map_err(|_| io::ErrorKind::Other.into());

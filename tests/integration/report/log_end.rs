@@ -197,7 +197,7 @@ fn a_run_whose_command_cannot_be_executed_has_no_end() {
         let pid = child.id();
         let start = format!("lock locked by PID {pid}; starting ./none");
         let error = format!(
-            "lock: PID {pid}: cannot execute ./none: {}",
+            "lock: PID {pid}: cannot execute ./none: {}; this run made the file lock",
             reason(libc::ENOENT)
         );
         assert_eq!(said, [start, error], "{options:?}");
@@ -212,7 +212,10 @@ fn why_nothing_was_run_is_in_the_log() {
         (
             "none/l",
             66,
-            format!("cannot open lock file none/l: {}", reason(libc::ENOENT)),
+            format!(
+                "cannot open lock file none/l: {}; there is no folder none",
+                reason(libc::ENOENT)
+            ),
         ),
         (
             "log/l",

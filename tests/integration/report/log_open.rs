@@ -36,9 +36,15 @@ fn a_log_that_cannot_be_opened_is_73_and_nothing_runs_nor_is_the_lock_asked_for(
             },
         ),
     ] {
+        let hint = match log {
+            "" => "; the word is empty, perhaps by a variable that is not set",
+            "no/log" => "; there is no folder no",
+            _ => "",
+        };
         for lock in ["held", "lock"] {
             let mut command = nonoverlap(["--log", log, lock, "echo", "ran"]);
-            let said = format!("nonoverlap: cannot open log {log}: {}\n", reason(error));
+            let reason = reason(error);
+            let said = format!("nonoverlap: cannot open log {log}: {reason}{hint}\n");
             command
                 .current_dir(scene.path(""))
                 .run()
@@ -225,6 +231,7 @@ fn the_command_finds_the_lock_its_mark_and_no_other_descriptor_whatever_of_0_to_
 fn why_a_command_cannot_be_executed_is_said_to_the_caller_and_nothing_is_lost() {
     let scene = Scene::new();
     scene.file("plain", "not to be executed");
+    scene.file("lock", "");
     for (command, status, error) in [
         ("./none", 127, libc::ENOENT),
         ("no-such-command", 127, libc::ENOENT),

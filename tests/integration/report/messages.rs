@@ -107,9 +107,11 @@ fn a_name_is_shown_in_every_message_so_that_it_cannot_steer_the_terminal() {
         };
         let [verbose, command, lock] = ["-v", "true", "lock"].map(OsStr::new);
         let in_no_folder = [OsStr::new("no/"), name].join(OsStr::new(""));
-        let message = format!("cannot open lock file no/{shown}: No such file or directory");
+        let message = format!(
+            "cannot open lock file no/{shown}: No such file or directory; there is no folder no"
+        );
         assert_says(&inside(&[&in_no_folder, command]), &message);
-        let message = format!("cannot execute {shown}: No such file or directory");
+        let message = format!("cannot execute {shown}: No such file or directory; ...");
         assert_says(&inside(&[lock, name, name]), &message);
         let message = format!("{shown} locked by PID ...; starting true {shown}");
         assert_says(&inside(&[verbose, name, command, name]), &message);

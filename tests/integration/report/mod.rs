@@ -3,6 +3,7 @@
 #[cfg(target_os = "linux")] // It looks at holders through /proc.
 mod conflict;
 pub mod exit_status;
+mod hints;
 mod history;
 #[cfg(target_os = "linux")] // strace is Linux's.
 mod injections;

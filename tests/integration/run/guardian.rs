@@ -269,6 +269,8 @@ fn a_caller_that_reads_the_output_to_its_end_is_not_held_up() {
 fn if_the_command_cannot_be_executed_the_lock_is_free_at_once() {
     let scene = Scene::new();
     let message = "nonoverlap: cannot execute /no/such: No such file or directory\n";
+    // Of a lock file that the run makes it would say so.
+    scene.file("lock", "");
     for _ in 0..20 {
         let ended = nonoverlap(["-o"]).arg(scene.lock()).arg("/no/such").run();
         ended.expect(127, "", message);

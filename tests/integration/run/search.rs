@@ -59,20 +59,28 @@ fn an_element_of_path_can_be_any_bytes() {
         .expect(0, "one 0: [] []\n", "");
 }
 
+/// What is said of `orphan/tool`.
+const ORPHANED: &str = "No such file or directory; \
+    its first line names /no/such/interpreter, which is not there";
+
 #[test]
 fn where_path_leads_to_nothing_the_status_says_whether_there_was_anything() {
     let street = Street::new();
     let long = "x".repeat(300);
     let not_found = (127, "No such file or directory");
+    let here = "No such file or directory; it is in the working directory: ./tool";
+    let empty =
+        "No such file or directory; the word is empty, perhaps by a variable that is not set";
     let table: &[(&[u8], &str, (i32, &str))] = &[
-        (b"bare", "tool", not_found),
-        (b"no/such/folder:bare", "tool", not_found),
-        (b"one/tool", "tool", not_found),
-        (b"orphan", "tool", not_found),
-        (long.as_bytes(), "tool", not_found),
+        (b"bare", "tool", (127, here)),
+        (b"no/such/folder:bare", "tool", (127, here)),
+        (b"one/tool", "tool", (127, here)),
+        (b"orphan", "tool", (127, ORPHANED)),
+        (long.as_bytes(), "tool", (127, here)),
+        (b"one", "no-tool", not_found),
         (b"one", &long, not_found),
-        (b"one", "", not_found),
-        (b"", "", not_found),
+        (b"one", "", (127, empty)),
+        (b"", "", (127, empty)),
         (b"plain", "tool", (126, "Permission denied")),
         (b"plain:bare", "tool", (126, "Permission denied")),
         (b"folder", "tool", (126, "Permission denied")),
@@ -90,8 +98,8 @@ fn an_unset_path_is_bin_and_usr_bin() {
     street
         .find(None, &["sh", "-c", "echo $0"])
         .expect(0, "sh\n", "");
-    let message = "nonoverlap: cannot execute tool: No such file or directory\n";
-    street.find(None, &["tool"]).expect(127, "", message);
+    let message = "nonoverlap: cannot execute interpreted: No such file or directory\n";
+    street.find(None, &["interpreted"]).expect(127, "", message);
 }
 
 #[test]
@@ -121,7 +129,7 @@ fn a_command_with_a_slash_is_not_searched_for() {
         ("one/tool/tool", Err((127, "Not a directory"))),
         ("plain/tool", Err((126, "Permission denied"))),
         ("folder/tool", Err((126, "Permission denied"))),
-        ("orphan/tool", Err((127, "No such file or directory"))),
+        ("orphan/tool", Err((127, ORPHANED))),
         ("one/interpreted", Err((126, "Permission denied"))),
     ];
     for (name, outcome) in table {
@@ -268,7 +276,8 @@ impl Street {
     fn find(&self, path: Option<&[u8]>, words: &[&str]) -> Ended {
         // Some of the names begin with a dash.
         let mut command = nonoverlap(["--"]);
-        command.arg(self.scene.lock()).args(words);
+        // Of a lock file that the run makes it would say so.
+        command.arg(self.scene.file("lock", "")).args(words);
         command.current_dir(self.path(""));
         match path {
             Some(path) => command.env("PATH", OsStr::from_bytes(path)),

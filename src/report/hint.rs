@@ -1,0 +1,144 @@
+//! What to do about an error, where the mistake is a likely one. It looks at the disk and at PATH, but only
+//! when there is an error to tell.
+
+use std::ffi::{CStr, OsStr};
+use std::fmt::{self, Display, Formatter};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::fs::{self, Mode, OFlags};
+use rustix::io::{self, Errno};
+
+use crate::lock::file::OPEN_FLAGS;
+use crate::model::error::Error;
+use crate::model::target::LockTarget;
+use crate::sys;
+use crate::text::escape::Escaped;
+
+/// An error, and what to do about it.
+pub struct Advised<'a>(pub &'a Error);
+
+impl Display for Advised<'_> {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        self.0.fmt(out)?;
+        match self.0 {
+            Error::Open(LockTarget::File(path), Errno::NOENT) => for_path(out, path.to_bytes()),
+            Error::Log(path, Errno::NOENT) => for_path(out, path.as_bytes()),
+            Error::Execute {
+                program,
+                reason: Errno::NOENT | Errno::NOTDIR,
+                lock,
+                made_lock,
+            } => {
+                match is_program(lock) {
+                    true => taken(out, lock)?,
+                    false => for_command(out, program)?,
+                }
+                match made_lock {
+                    true => write!(out, "; this run made the file {lock}"),
+                    false => Ok(()),
+                }
+            }
+            Error::Execute {
+                reason: Errno::ACCESS,
+                lock,
+                ..
+            } if is_program(lock) => taken(out, lock),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// For a word that was to be a name.
+const EMPTY: &str = "; the word is empty, perhaps by a variable that is not set";
+
+/// For a file that cannot be made: the first of its folders that is not there.
+fn for_path(out: &mut Formatter<'_>, path: &[u8]) -> fmt::Result {
+    if path.is_empty() {
+        return out.write_str(EMPTY);
+    }
+    let folders = Path::new(OsStr::from_bytes(path)).ancestors().skip(1);
+    let folders = folders.filter(|folder| !folder.as_os_str().is_empty());
+    let Some(missing) = folders.take_while(|folder| !folder.exists()).last() else {
+        return Ok(());
+    };
+    let missing = missing.as_os_str().as_bytes();
+    write!(out, "; there is no folder {}", Escaped(missing))?;
+    match missing.starts_with(b"~") {
+        true => out.write_str(TILDE),
+        false => Ok(()),
+    }
+}
+
+/// For a folder of that name.
+const TILDE: &str = ": a shell replaces ~ only at the start of a word, without quotes";
+
+/// Whether what is locked could be executed, and so was perhaps meant to be.
+fn is_program(lock: &LockTarget) -> bool {
+    matches!(lock, LockTarget::File(word) if sys::find(word).is_ok())
+}
+
+/// For a program that stands where the lock file does.
+fn taken(out: &mut Formatter<'_>, lock: &LockTarget) -> fmt::Result {
+    write!(out, "; {lock} was taken as the lock file")
+}
+
+/// For a command that is not found.
+fn for_command(out: &mut Formatter<'_>, program: &CStr) -> fmt::Result {
+    let name = program.to_bytes();
+    if let Ok(place) = sys::find(program) {
+        return match interpreter(&place) {
+            Some(missing) => write!(
+                out,
+                "; its first line names {}, which is not there",
+                Escaped(&missing)
+            ),
+            None => Ok(()),
+        };
+    }
+    out.write_str(match name {
+        [] => EMPTY,
+        _ if !name.contains(&b'/') && Path::new(OsStr::from_bytes(name)).is_file() => {
+            return write!(out, "; it is in the working directory: ./{}", Escaped(name));
+        }
+        _ if name.iter().any(u8::is_ascii_whitespace) => ONE_WORD,
+        _ if SHELLS_OWN.split(' ').any(|own| own.as_bytes() == name) => {
+            "; only a shell knows it: use -c 'COMMAND LINE'"
+        }
+        _ if sets_variable(name) => {
+            "; to set a variable, put env before it, or use -c 'COMMAND LINE'"
+        }
+        _ => "",
+    })
+}
+
+/// For a command line in quotes.
+const ONE_WORD: &str = "; that is one word: leave out the quotes, or put -c before it";
+
+/// Commands that are no programs, as a rule.
+const SHELLS_OWN: &str = "cd source exec eval export set unset ulimit umask trap alias type \
+                          if for while until case time { [[ !";
+
+/// Whether a word is `NAME=value`.
+fn sets_variable(word: &[u8]) -> bool {
+    let Some(end) = word.iter().position(|&byte| byte == b'=') else {
+        return false;
+    };
+    let name = word.get(..end).unwrap_or_default();
+    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    name.first().is_some_and(|first| !first.is_ascii_digit()) && name.iter().all(is_part)
+}
+
+/// The program that the first line of a script names, if it is not there.
+fn interpreter(script: &CStr) -> Option<Vec<u8>> {
+    let file = fs::open(script, OFlags::RDONLY | OPEN_FLAGS, Mode::empty()).ok()?;
+    // The kernel reads no more either (linux/binfmts.h, BINPRM_BUF_SIZE).
+    let mut head = [0; 256];
+    let count = io::read(&file, &mut head).ok()?;
+    let line = head.get(..count)?.strip_prefix(b"#!")?;
+    let line = line.split(|&byte| byte == b'\n').next()?;
+    let mut words = line.split(|byte| b" \t".contains(byte));
+    let program = words.find(|word| !word.is_empty())?;
+    let is_missing = !Path::new(OsStr::from_bytes(program)).exists();
+    is_missing.then(|| program.to_vec())
+}
