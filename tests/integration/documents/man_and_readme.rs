@@ -16,6 +16,7 @@ use crate::support::documents::{
     first_cells, first_screen_line, is_a_test, items, links, man_page, man_section, mandoc,
     names_in, plain, readme_section, section,
 };
+#[cfg(target_os = "linux")]
 use crate::support::flock_differences::DIFFERENCES;
 use crate::support::harness::{
     Holder, NONOVERLAP, Run, Scene, has_tool, nonoverlap, quoted, record_of,
@@ -112,6 +113,7 @@ fn what_the_name_flock_takes_away_is_as_documented() {
     assert_eq!(in_man, gone);
 }
 
+#[cfg(target_os = "linux")] // Elsewhere there is no util-linux to compare with.
 #[test]
 fn the_man_page_lists_a_difference_from_flock_for_each_that_is_tested() {
     let reasons: BTreeSet<_> = DIFFERENCES.iter().map(|row| row.why).collect();
