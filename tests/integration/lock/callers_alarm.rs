@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::support::harness::{
-    Ended, Holder, NONOVERLAP, Run, Scene, Waiter, eventually, has_tool, kill, nonoverlap,
+    Ended, Holder, NONOVERLAP, Run, Scene, Waiter, eventually, has_perl_timers, kill, nonoverlap,
     waits_for_lock,
 };
 
@@ -33,7 +33,7 @@ const BLOCK: &str = "POSIX::sigprocmask(POSIX::SIG_BLOCK(), POSIX::SigSet->new(P
 
 #[test]
 fn an_alarm_shorter_than_the_wait_ends_it() {
-    if !has_tool("perl", "the caller's alarm") {
+    if !has_perl_timers("the caller's alarm") {
         return;
     }
     let scene = Scene::new();
@@ -50,7 +50,7 @@ fn an_alarm_shorter_than_the_wait_ends_it() {
 
 #[test]
 fn an_alarm_that_rings_again_and_again_ends_a_wait_the_first_time() {
-    if !has_tool("perl", "the caller's alarm") {
+    if !has_perl_timers("the caller's alarm") {
         return;
     }
     let scene = Scene::new();
@@ -65,7 +65,7 @@ fn an_alarm_that_rings_again_and_again_ends_a_wait_the_first_time() {
 
 #[test]
 fn an_alarm_longer_than_the_wait_does_not_prolong_it() {
-    if !has_tool("perl", "the caller's alarm") {
+    if !has_perl_timers("the caller's alarm") {
         return;
     }
     let scene = Scene::new();
@@ -81,7 +81,7 @@ fn an_alarm_longer_than_the_wait_does_not_prolong_it() {
 
 #[test]
 fn the_command_finds_the_alarm_less_the_time_gone() {
-    if !has_tool("perl", "the caller's alarm") {
+    if !has_perl_timers("the caller's alarm") {
         return;
     }
     let scene = Scene::new();
@@ -114,7 +114,7 @@ fn the_command_finds_the_alarm_less_the_time_gone() {
 
 #[test]
 fn an_alarm_rings_in_the_command_when_it_would_have_rung() {
-    if !has_tool("perl", "the caller's alarm") {
+    if !has_perl_timers("the caller's alarm") {
         return;
     }
     let scene = Scene::new();
@@ -146,7 +146,7 @@ fn an_alarm_rings_in_the_command_when_it_would_have_rung() {
 
 #[test]
 fn the_command_finds_no_alarm_where_there_was_none() {
-    if !has_tool("perl", "the caller's alarm") {
+    if !has_perl_timers("the caller's alarm") {
         return;
     }
     let scene = Scene::new();
@@ -162,7 +162,7 @@ fn the_command_finds_no_alarm_where_there_was_none() {
 
 #[test]
 fn an_alarm_that_is_ignored_or_blocked_does_not_end_a_wait() {
-    if !has_tool("perl", "the caller's alarm") {
+    if !has_perl_timers("the caller's alarm") {
         return;
     }
     let scene = Scene::new();
@@ -195,7 +195,7 @@ fn an_alarm_that_is_ignored_or_blocked_does_not_end_a_wait() {
 
 #[test]
 fn an_alarm_that_rings_again_and_again_unheard_makes_a_wait_neither_shorter_nor_longer() {
-    if !has_tool("perl", "the caller's alarm") {
+    if !has_perl_timers("the caller's alarm") {
         return;
     }
     let scene = Scene::new();
@@ -214,7 +214,7 @@ fn an_alarm_that_rings_again_and_again_unheard_makes_a_wait_neither_shorter_nor_
 
 #[test]
 fn an_alarm_that_rings_again_and_again_goes_on_doing_so_in_the_command() {
-    if !has_tool("perl", "the caller's alarm") {
+    if !has_perl_timers("the caller's alarm") {
         return;
     }
     let scene = Scene::new();
@@ -237,7 +237,7 @@ fn an_alarm_that_rings_again_and_again_goes_on_doing_so_in_the_command() {
 
 #[test]
 fn an_alarm_that_is_pending_at_the_start_is_pending_at_the_end() {
-    if !has_tool("perl", "the caller's alarm") {
+    if !has_perl_timers("the caller's alarm") {
         return;
     }
     let scene = Scene::new();
@@ -262,7 +262,7 @@ fn an_alarm_that_is_pending_at_the_start_is_pending_at_the_end() {
 
 #[test]
 fn sigalrm_from_somebody_else_does_what_it_does_to_anybody() {
-    if !has_tool("perl", "the caller's alarm") {
+    if !has_perl_timers("the caller's alarm") {
         return;
     }
     let scene = Scene::new();
@@ -292,7 +292,7 @@ fn sigalrm_from_somebody_else_does_what_it_does_to_anybody() {
 
 #[test]
 fn an_alarm_is_not_lost_when_it_rings_as_the_lock_is_freed() {
-    if !has_tool("perl", "the caller's alarm") {
+    if !has_perl_timers("the caller's alarm") {
         return;
     }
     let scene = Scene::new();
@@ -312,7 +312,7 @@ fn an_alarm_is_not_lost_when_it_rings_as_the_lock_is_freed() {
 
 #[test]
 fn an_alarm_at_the_deadline_ends_the_process_or_the_wait_has_ended() {
-    if !has_tool("perl", "the caller's alarm") {
+    if !has_perl_timers("the caller's alarm") {
         return;
     }
     let scene = Scene::new();

@@ -2,11 +2,11 @@
 
 use std::process::Command;
 
-use crate::support::harness::{NONOVERLAP, Run, Scene, has_tool};
+use crate::support::harness::{NONOVERLAP, Run, Scene, has_perl_timers};
 
 #[test]
 fn a_timer_of_the_callers_rings_in_the_command() {
-    if !has_tool("perl", "timers of the caller's") {
+    if !has_perl_timers("timers of the caller's") {
         return;
     }
     let scene = Scene::new();
@@ -16,7 +16,7 @@ fn a_timer_of_the_callers_rings_in_the_command() {
 
 #[test]
 fn every_timer_of_the_callers_goes_on_where_it_was_and_none_of_ours_is_left() {
-    if !has_tool("perl", "timers of the caller's") {
+    if !has_perl_timers("timers of the caller's") {
         return;
     }
     let scene = Scene::new();

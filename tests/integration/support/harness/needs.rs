@@ -36,3 +36,17 @@ pub fn has_tool(tool: &str, what: &str) -> bool {
     }
     found
 }
+
+/// Whether perl is there with its module for timers, which Debian's smallest perl lacks.
+#[track_caller]
+pub fn has_perl_timers(what: &str) -> bool {
+    if !has_tool("perl", what) {
+        return false;
+    }
+    let loads = Command::new("perl").args(["-MTime::HiRes", "-e", ""]).run();
+    let found = loads.code() == Some(0);
+    if !found {
+        left_out(what, "perl has no Time::HiRes");
+    }
+    found
+}
