@@ -7,7 +7,7 @@
 //! ```
 //!
 //! nonoverlap starts it, with a Unix socket as its standard output, and what it says on standard
-//! error is shown. Its contract is in nonoverlap's manual (REMOTE LOCKS).
+//! error is shown. Its contract is in nonoverlap-helper(7).
 //!
 //! The connection is never finished here: that would end the session, and the lock with it. The
 //! descriptor lives on in who got it, and the kernel closes it when the last of them has ended.

@@ -92,7 +92,7 @@ Exit status:
   75    somebody else holds the lock, or the wait timed out
   78    the server cannot hold such a lock: a standby, or behind a pooler
 
-The manual: man nonoverlap, REMOTE LOCKS";
+The manual: man nonoverlap-postgresql";
 
 const VERSION: &str = concat!("nonoverlap-postgresql ", env!("CARGO_PKG_VERSION"));
 

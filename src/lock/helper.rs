@@ -19,7 +19,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, ioctl_fionbio, read, retry_on_intr};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, recvmsg};
 
-use super::lines::WAITING;
+use super::lines::{MOST_BYTES, WAITING};
 use crate::model::command;
 use crate::model::target::scheme;
 use crate::sys;
@@ -28,9 +28,6 @@ use crate::text::password::without_secrets_of;
 
 /// The variable in which a helper finds the command that the lock is for.
 const COMMAND: &str = "NONOVERLAP_COMMAND";
-
-/// How much of what a helper says is kept, in bytes, and of what it is told. The rest is dropped.
-const MOST_BYTES: usize = 4096;
 
 /// How long a helper may take to connect and to ask.
 pub const TIME: Duration = Duration::from_secs(30);
@@ -62,6 +59,8 @@ pub struct HelperOutput {
     pub said: Vec<u8>,
     /// How it ended.
     pub status: ExitStatus,
+    /// It was given up.
+    pub is_late: bool,
 }
 
 impl HelperOutput {
@@ -95,7 +94,9 @@ pub fn ask(
         sys::with_children(|| run(helper, limit)).map_err(sys::errno_of)
     });
     let mut output = output.map_err(|reason| NoHelper(name, reason))?;
-    output.said = in_a_line(&without_secrets_of(word.to_bytes(), &output.said));
+    let is_cut = output.said.len() == MOST_BYTES;
+    let said = without_secrets_of(word.to_bytes(), &output.said, is_cut);
+    output.said = in_a_line(&said);
     Ok(output)
 }
 
@@ -157,6 +158,7 @@ fn run(mut helper: Command, limit: Limit) -> io::Result<HelperOutput> {
     let is_in_time = heard?;
     let mut output = streams.output;
     if !is_in_time {
+        output.is_late = true;
         output.descriptors.clear();
         output.said = b"its helper does not answer in time".to_vec();
     }

@@ -8,6 +8,9 @@ use crate::sys;
 use crate::text::escape::in_a_line;
 use crate::text::password::without_secrets_of;
 
+/// How much of what a helper says is kept, in bytes, and of what it is told. The rest is dropped.
+pub const MOST_BYTES: usize = 4096;
+
 /// By this it says that it is connected, and waits.
 pub const WAITING: &[u8] = b"waiting\n";
 
@@ -86,7 +89,8 @@ pub struct StatusAnswer {
 impl StatusAnswer {
     /// Reads the answer for the lock that this word names.
     pub fn read(text: &[u8], word: &CStr) -> StatusAnswer {
-        let hide = |text: &[u8]| without_secrets_of(word.to_bytes(), text);
+        let is_cut = text.len() == MOST_BYTES;
+        let hide = |text: &[u8]| without_secrets_of(word.to_bytes(), text, is_cut);
         let is_field = |line: &[u8]| {
             let is_whole = line.ends_with(b"\n");
             is_whole && (line.starts_with(SINCE) || line.starts_with(HOLDER))

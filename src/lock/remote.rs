@@ -30,7 +30,7 @@ const HELD: i32 = 75;
 ///
 /// # Errors
 ///
-/// [`Error::NoHelper`]; [`Error::NoServer`] for exit status 69 and no connection; [`Error::Helper`] for
+/// [`Error::NoHelper`]; [`Error::NoServer`] for no answer in time, or exit status 69 and no connection; [`Error::Helper`] for
 /// anything else but 0 and exactly one connection that is open, or 75 and none;
 /// [`Error::Descriptor`].
 pub fn acquire(word: &'static CStr, run: &Run) -> Result<Attempt, Error> {
@@ -42,6 +42,9 @@ pub fn acquire(word: &'static CStr, run: &Run) -> Result<Attempt, Error> {
     };
     let mut output = helper::ask(&options(run), word, Some(run.command), limit)
         .map_err(|NoHelper(name, reason)| Error::NoHelper(target, name, reason))?;
+    if output.is_late {
+        return Err(Error::NoServer(target, output.why()));
+    }
     let last = output.descriptors.pop();
     let passed = (last, output.descriptors.len());
     let (status, why) = match (output.status.code(), passed) {

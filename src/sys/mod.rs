@@ -16,7 +16,7 @@
 //! | protected/ | macos, none | `PROTECTED_FOLDERS` |
 //! | guardian/ | linux, kqueue | `start`, `has_ended`, `Ward` with `pid`, `wait`, `signal`, `end`; on Linux also `GUARDIAN` |
 //! | observe/, locks | linux/snapshot, f_getlk | `INSPECT_FLAGS`, `Snapshot` with `take`, `of`, `marks`, `shows_marks`, `is_complete`, `locked`, `deleted` |
-//! | observe/, own | linux/own, no_own | `own_locks` |
+//! | observe/, own | linux/own, own_macos, no_own | `own_locks` |
 //! | observe/, processes | linux/process, macos, freebsd, none | `process`, `identity`, `command_line`, `pid_in_proc`, `knows_every_pid`; but for Linux, `lockers` |
 #![allow(unsafe_code)]
 

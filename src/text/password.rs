@@ -21,8 +21,9 @@ pub fn without_passwords(word: &[u8]) -> Vec<u8> {
 }
 
 /// A text without the passwords of the word of a remote lock: as they stand there, or without the
-/// escapes of a URI, or a part of one between letters at which a library may break it.
-pub fn without_secrets_of(word: &[u8], text: &[u8]) -> Vec<u8> {
+/// escapes of a URI, or a part of one between letters at which a library may break it. A text that is cut
+/// may end in the beginning of one.
+pub fn without_secrets_of(word: &[u8], text: &[u8], is_cut: bool) -> Vec<u8> {
     let breaks = |byte: &u8| b"/?#@:&=".contains(byte);
     let mut known = Vec::new();
     for secret in secrets(word) {
@@ -36,8 +37,9 @@ pub fn without_secrets_of(word: &[u8], text: &[u8]) -> Vec<u8> {
     let mut shown = Vec::new();
     let mut rest = text;
     while let [first, behind @ ..] = rest {
-        let found = known.iter().filter(|secret| rest.starts_with(secret));
-        match found.map(Vec::len).max() {
+        let begins =
+            |secret: &&Vec<u8>| rest.starts_with(secret) || is_cut && secret.starts_with(rest);
+        match known.iter().filter(begins).map(Vec::len).max() {
             Some(length) => {
                 shown.extend(HIDDEN);
                 rest = rest.get(length..).unwrap_or_default();

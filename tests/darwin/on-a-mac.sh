@@ -3,6 +3,7 @@
 # takes for granted something else. Please send what it prints to the project, WRONG or not.
 program=${1:-nonoverlap}
 command -v "$program" >/dev/null || { echo "there is no $program" >&2; exit 64; }
+case $program in */*) program=$(cd "$(dirname "$program")" && pwd)/$(basename "$program") ;; esac
 folder=$(mktemp -d) && cd "$folder" || exit 1
 trap 'kill $(jobs -p) 2>/dev/null; cd / && rm -r "$folder"' EXIT
 sw_vers -productVersion 2>/dev/null
@@ -23,7 +24,10 @@ is() {
 hold() {
   "$program" "$@" sh -c 'echo >held; exec sleep 20' &
   pid=$!
-  until [ -e held ]; do sleep 0.1; done
+  until [ -e held ]; do
+    kill -0 "$pid" 2>/dev/null || { echo "WRONG: this run ended: $*"; exit 1; }
+    sleep 0.1
+  done
   rm held
 }
 

@@ -142,6 +142,14 @@ pub fn own_descriptors() -> Result<Vec<RawFd>, Errno> {
     Ok(numbers.collect())
 }
 
+/// Whether a descriptor of this process is one through whose open file flock(2) has taken a lock.
+pub fn own_was_locked(number: RawFd) -> bool {
+    let Ok(pid) = own_pid() else {
+        return false;
+    };
+    vnode(pid.as_raw_nonzero().get(), number).is_some_and(|it| it.file.open_flags & WAS_LOCKED != 0)
+}
+
 /// The descriptors of a process, which may open more meanwhile.
 ///
 /// # Errors

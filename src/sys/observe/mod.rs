@@ -8,7 +8,7 @@
 //! - `processes` offers `process`, `identity`, `command_line`, `pid_in_proc` and `knows_every_pid`, and, where
 //!   locks are asked for by F_GETLK, `lockers(file) -> Vec<u32>`: the processes that have this file open as
 //!   it was locked, which are none where that is unknown.
-//! - `own` offers `own_locks`: Linux's /proc, or nothing elsewhere.
+//! - `own` offers `own_locks`: Linux's /proc, macOS's list of descriptors, or nothing elsewhere.
 
 #[cfg(target_os = "linux")]
 pub mod linux;
@@ -20,9 +20,14 @@ mod f_getlk;
 #[cfg(not(target_os = "linux"))]
 use f_getlk as locks;
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(target_os = "macos")]
+mod own_macos;
+#[cfg(target_os = "macos")]
+use own_macos as own;
+
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
 mod no_own;
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
 use no_own as own;
 
 #[cfg(target_os = "macos")]

@@ -238,6 +238,7 @@ fn a_helper_that_never_ends_is_given_up() {
                 String::new(),
                 format!("nonoverlap: cannot lock {word}: {late}\n"),
             ),
+            (&["-q"], 69, String::new(), String::new()),
             (
                 &["-b"],
                 69,
@@ -262,7 +263,7 @@ fn a_helper_that_never_ends_is_given_up() {
     });
     // None of them is left.
     let pids = text_of(&server.scene.path("pid"));
-    assert_eq!(pids.lines().count(), 4);
+    assert_eq!(pids.lines().count(), 5);
     assert!(
         pids.lines()
             .all(|pid| state(pid.parse().unwrap()).is_none()),

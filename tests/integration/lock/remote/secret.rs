@@ -52,6 +52,21 @@ fn keeps_the_secret(ended: &Ended, shown: &str) {
     assert!(all.contains(shown), "not {shown:?}: {ended:?}");
 }
 
+/// What is kept of its words may end within a password.
+#[test]
+fn no_beginning_of_a_password_is_shown_where_a_helpers_words_are_cut() {
+    let lines = "say('x' * (4096 - 6) + 'secret word'); print('x' * (4096 - 6) + 'secret word'); \
+                 sys.exit(0 if '--status' in sys.argv else 78)";
+    let Some(server) = Server::with(lines) else {
+        return;
+    };
+    let word = "test://user:secret%20word@host/x#y";
+    let ended = server.nonoverlap([word, "true"]).run();
+    assert!(ended.stderr().ends_with("xxx***\n"), "{ended:?}");
+    let ended = server.nonoverlap(["--status", word]).run();
+    assert!(ended.stdout().ends_with("xxx***\n"), "{ended:?}");
+}
+
 #[test]
 fn no_message_shows_a_password() {
     let Some(server) = Server::with("") else {
