@@ -43,7 +43,7 @@ impl RawOptions {
             (slots && is_descriptor, "--slots takes a lock file and a command, not a descriptor"),
             (slots && self.fcntl, "--slots does not go together with --fcntl"),
             (bounded && !runs, "--max-runtime takes a command"),
-            (no_time, "--max-runtime takes more than no time"),
+            (no_time, "--max-runtime takes a time longer than 0"),
             (self.kill_after.is_some() && !(bounded || terminates), "--kill-after goes together with --max-runtime, or with SCHEME:// under --on-lost term"),
             (logs && !runs, "--log takes a command"),
             (logs_into_lock, "--log takes another file than the lock file"),

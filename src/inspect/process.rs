@@ -37,7 +37,7 @@ pub fn may_tell_when(record: &Record, started: Option<SystemTime>) -> bool {
 }
 
 /// Whether the living process of a record that was found under a free lock is the one that wrote it,
-/// and so has perhaps let go of the lock: ssh and tcsh close every descriptor that they inherit.
+/// and so has perhaps released the lock: ssh and tcsh close every descriptor that they inherit.
 ///
 /// Ourselves and our ancestors are no news: a script may well run several commands in turn under
 /// the same lock.

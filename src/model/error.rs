@@ -127,7 +127,7 @@ impl Display for Error {
             } => cannot(out, "execute", &shown(program), reason),
             Error::Folder(verb, file, reason) => cannot(out, verb, &path(file), reason),
             Error::WorkingDirectory(reason) => {
-                cannot(out, "tell", &"the working directory", reason)
+                cannot(out, "determine", &"the working directory", reason)
             }
             Error::NoCrontab(reason) => cannot(out, "run", &"crontab", reason),
             Error::Turn(folder, reason) => {
@@ -148,7 +148,7 @@ impl Display for Error {
 }
 
 /// Why a name cannot be locked that never leads to the file that was locked.
-const REPLACED: &str = "it is replaced by another file again and again";
+const REPLACED: &str = "another file keeps replacing it";
 
 /// Why a file cannot be opened on which a program has a lease, and what to do.
 pub const LEASED: &str = "a program has a lease on it, such as Samba or an NFS server; \
@@ -186,7 +186,7 @@ fn cannot_read(
     match reason {
         Some(reason) if sys::means_lease(*reason) => write!(out, "cannot read log {log}: {LEASED}"),
         Some(reason) => cannot(out, "read log", log, reason),
-        None => write!(out, "cannot read log {log}: it is no regular file"),
+        None => write!(out, "cannot read log {log}: it is not a regular file"),
     }
 }
 

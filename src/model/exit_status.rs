@@ -31,7 +31,7 @@ const OF_THE_LOCK: &[(u8, &str)] = &[
     (64, "the command line is wrong"),
     (
         65,
-        "the lock cannot be taken, though not because somebody holds it",
+        "the lock cannot be taken, for another reason than a conflict",
     ),
     (66, "the lock file cannot be opened"),
 ];

@@ -50,7 +50,7 @@ impl Display for By<'_> {
             ([], []) => out.write_str("by a process that cannot be seen"),
             ([], takers) => write!(
                 out,
-                "by a process that cannot be looked into, perhaps {}",
+                "by a process that cannot be inspected, perhaps {}",
                 List(takers)
             ),
             (confirmed, takers) => {
@@ -134,12 +134,12 @@ pub fn why_unknown(why: WhyUnknown) -> Cow<'static, str> {
         WhyUnknown::OtherPidNamespace => "processes outside of this PID namespace cannot be seen",
         WhyUnknown::ProcHidden => "/proc hides processes",
         WhyUnknown::NoTable => "/proc/locks cannot be read",
-        WhyUnknown::NoNumber => "/proc does not tell the number of its file system",
+        WhyUnknown::NoNumber => "/proc does not show the number of its file system",
         WhyUnknown::SharedNumber => {
             "a file of another subvolume has the same number, and one is locked"
         }
-        WhyUnknown::LocksElsewhere => "the file system may have locks that only it knows of",
+        WhyUnknown::LocksElsewhere => "the file system may have locks that only it knows",
         WhyUnknown::ChangesTooFast => "it changes hands too fast",
-        WhyUnknown::NotTold => "the system does not tell of its locks",
+        WhyUnknown::NotTold => "the system does not list its locks",
     })
 }

@@ -215,7 +215,7 @@ fn without_record(
             let what = "cannot write the PID into";
             return write!(out, "{what} {target}: {reason}; running all the same");
         }
-        Unrecorded::Occupied => "holds something else than a PID record",
+        Unrecorded::Occupied => "holds something other than a PID record",
         Unrecorded::Linked => "is a symbolic link",
         Unrecorded::Named => "has several names",
     };

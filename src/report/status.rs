@@ -122,7 +122,7 @@ impl Display for Line {
                 }
                 match &self.1.record {
                     None if self.1.is_occupied => {
-                        out.write_str("; its lock file holds something else than a PID record")
+                        out.write_str("; its lock file holds something other than a PID record")
                     }
                     Some((_, RecordedProcess::Holds)) | None => Ok(()),
                     // It may well be the holder that is not seen.
@@ -187,7 +187,7 @@ impl Display for NoPart<'_> {
         let shown = |path: &Path| Escaped(path.as_os_str().as_bytes()).to_string();
         match self.0 {
             Missing::Folder(folder) => write!(out, "there is no folder {}", shown(folder)),
-            Missing::NoFolder(file) => write!(out, "{} is no folder", shown(file)),
+            Missing::NoFolder(file) => write!(out, "{} is not a folder", shown(file)),
         }
     }
 }
@@ -196,7 +196,7 @@ impl Display for NoPart<'_> {
 fn as_words(process: RecordedProcess) -> &'static str {
     match process {
         RecordedProcess::Holds => "a holder",
-        RecordedProcess::Runs => "which runs and has perhaps let go of the lock",
+        RecordedProcess::Runs => "which runs and has perhaps released the lock",
         RecordedProcess::Alive => "which is alive, perhaps as another process",
         RecordedProcess::Reused => "which is another process now",
         RecordedProcess::Gone => "which is gone",

@@ -439,7 +439,7 @@ fn what_is_in_the_way_is_said() {
         "/bin/sh",
     ]);
     let said = format!(
-        "cannot tell the working directory: {}",
+        "cannot determine the working directory: {}",
         reason(libc::ENOENT)
     );
     fails(&table, &mut sh, 66, &said);

@@ -195,7 +195,7 @@ fn free_while_a_command_runs_that_closed_its_descriptors() {
     ask(&scene.lock()).expect(
         FREE,
         &format!(
-            "free; last run began DATE as PID {pid}, which runs and has perhaps let go of the lock"
+            "free; last run began DATE as PID {pid}, which runs and has perhaps released the lock"
         ),
         &[("holders", "[]"), ("record", &record(pid, "runs"))],
     );
@@ -336,7 +336,7 @@ fn held_by_another_user_seen_by_an_ordinary_one() {
     .unwrap();
     asker.ask(&scene.lock()).expect(
         HELD,
-        &format!("held by a process that cannot be looked into, perhaps PID {pid} of user 0 (cat)"),
+        &format!("held by a process that cannot be inspected, perhaps PID {pid} of user 0 (cat)"),
         &[
             ("holders", "[]"),
             ("takers", &list(&[(pid, "cat")])),

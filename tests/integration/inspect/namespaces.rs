@@ -359,7 +359,7 @@ fn on_overlayfs_locks_are_found_on_files_of_both_layers() {
         assert_table_differs_from_stat(&realm.path(&path));
         let asker = realm.asker([NONOVERLAP]);
         let other = match name {
-            "data" => "; its lock file holds something else than a PID record",
+            "data" => "; its lock file holds something other than a PID record",
             _ => "",
         };
         let said = format!("held by PID {pid} for TIME: cat{other}");

@@ -164,12 +164,12 @@ fn of_a_path_that_leads_nowhere_it_is_said_where_it_breaks_off() {
         ("folder/l", "free; there is no such file"),
         ("l/", "free; there is no folder l"),
         ("dangling/l", "free; there is no folder dangling"),
-        ("file/l", "cannot tell: file is no folder"),
+        ("file/l", "cannot tell: file is not a folder"),
         (
             "folder/../file/l/l",
-            "cannot tell: folder/../file is no folder",
+            "cannot tell: folder/../file is not a folder",
         ),
-        ("file/", "cannot tell: file is no folder"),
+        ("file/", "cannot tell: file is not a folder"),
         ("\u{1b}[2J/l", r"free; there is no folder \x1b[2J"),
     ] {
         let asked = |options: &[&str]| {

@@ -247,7 +247,7 @@ mod linux {
         let scene = Scene::new();
         let lock = scene.lock();
         let again = format!(
-            "nonoverlap: cannot lock {}: it is replaced by another file again and again\n",
+            "nonoverlap: cannot lock {}: another file keeps replacing it\n",
             lock.display()
         );
         let (ended, calls) = run_gated(&mut echo_ran(&lock), libc::SYS_flock, |_| {
@@ -291,7 +291,12 @@ mod linux {
             (Some(65), ""),
             "{ended:?}"
         );
-        assert!(ended.stderr().contains("lock: it is replaced"), "{ended:?}");
+        assert!(
+            ended
+                .stderr()
+                .contains("lock: another file keeps replacing it"),
+            "{ended:?}"
+        );
         assert_eq!(calls, 200);
     }
 

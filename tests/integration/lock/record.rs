@@ -158,7 +158,7 @@ fn that_the_pid_is_not_written_is_said_with_v_and_in_the_log() {
             path.display()
         )
     };
-    let other = "holds something else than a PID record";
+    let other = "holds something other than a PID record";
     for (content, name, why) in [
         ("4242\n", "lock", other),
         ("      4242 ", "lock", other),
@@ -207,7 +207,7 @@ fn of_a_held_file_with_something_else_in_it_status_says_so() {
     let lock = scene.file("lock", "4242\n");
     let _holder = Holder::of([&lock]);
     let ended = nonoverlap(["--status"]).arg(&lock).run();
-    let end = "; its lock file holds something else than a PID record\n";
+    let end = "; its lock file holds something other than a PID record\n";
     assert!(ended.stdout().ends_with(end), "{ended:?}");
     // A run that has written its PID, and one that writes none.
     for options in [&[][..], &["-s"]] {

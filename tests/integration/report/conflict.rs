@@ -168,7 +168,7 @@ fn a_holder_that_cannot_be_looked_into_is_told_as_what_it_is_and_sounds_no_alarm
 
     let job = Holder::start(Command::new("flock").arg("-F").arg(&lock).args(JOB));
     let perhaps = format!(
-        "cannot be looked into, perhaps PID {} of user 0 ({SHOWN})",
+        "cannot be inspected, perhaps PID {} of user 0 ({SHOWN})",
         job.pid()
     );
     let expected = format!("nonoverlap: {name} is held by a process that {perhaps}; not started\n");

@@ -603,7 +603,7 @@ fn what_cannot_be_read_is_66_and_hangs_nothing() {
     let fifo = scene.path("fifo");
     Command::new("mkfifo").arg(fifo).run().expect(0, "", "");
     scene.file("file", "");
-    let no_file = "it is no regular file".to_owned();
+    let no_file = "it is not a regular file".to_owned();
     for (log, why) in [
         ("no-log", reason(libc::ENOENT)),
         ("", reason(libc::ENOENT)),

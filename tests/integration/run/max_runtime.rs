@@ -421,7 +421,7 @@ fn what_it_does_not_go_together_with_is_refused() {
         ),
         (
             &["--max-runtime", "0", "l", "true"],
-            "--max-runtime takes more than no time",
+            "--max-runtime takes a time longer than 0",
         ),
         (
             &["--max-runtime", "1w", "l", "true"],

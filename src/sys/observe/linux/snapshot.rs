@@ -103,7 +103,7 @@ impl Snapshot {
     /// | the kernel does not tell the file's number | unknown: the blind spot, or `NoNumber` |
     /// | a descriptor with a lock on this very file | locked, and by whom |
     /// | the table has a lock with the file's number, which no other file has | locked |
-    /// | the same, but a file of another subvolume may have that number, and the lock may be of a process that cannot be looked into | unknown: `SharedNumber` |
+    /// | the same, but a file of another subvolume may have that number, and the lock may be of a process that cannot be inspected | unknown: `SharedNumber` |
     /// | a part of the locks cannot be seen | unknown: the blind spot |
     /// | the file system keeps locks where the table does not have them | unknown: `LocksElsewhere` |
     /// | nothing of all this | free |
@@ -241,7 +241,7 @@ impl Snapshot {
         if still.is_empty() { holders } else { still }
     }
 
-    /// Whether a lock that the table has may be one of a process that cannot be looked into.
+    /// Whether a lock that the table has may be one of a process that cannot be inspected.
     fn may_be_of_closed(
         &self,
         descriptors: &Descriptors,
