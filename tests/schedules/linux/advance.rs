@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use super::call::{self, Seen};
-use super::program::State;
+use super::program::{Program, State};
 use super::trace::Gravity;
 use super::tracer::{self, Stop};
 use super::world::World;
@@ -162,7 +162,11 @@ impl World<'_> {
                     _ => {}
                 }
             }
-            if !again {
+            // Where nobody else can move, whoever sleeps does so for ever only if he still does after a while:
+            // he may have been looked at in a moment in which he was about to be woken.
+            let in_kernel = |program: &Program| matches!(program.state, State::InKernel);
+            let may_wake = || self.programs.iter().any(in_kernel) && self.enabled().is_empty();
+            if !again && (begun.elapsed() > PATIENCE || !may_wake()) {
                 return;
             }
         }
