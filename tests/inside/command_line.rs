@@ -119,7 +119,7 @@ fn check(request: Request, line: &[CString]) {
             let is_flock = run.options.api == LockApi::Flock;
             assert!(is_flock || !run.options.writes_record, "{line:?}");
             let is_remote = matches!(run.target, LockTarget::Remote(_));
-            let is_for_a_file = run.slots.is_some() || !is_flock || run.reporting.alarm.is_some();
+            let is_for_a_file = run.slots.is_some() || !is_flock;
             assert!(!(is_remote && is_for_a_file), "{line:?}");
             assert!(is_remote || run.hold_at_least.is_none(), "{line:?}");
         }
