@@ -88,9 +88,7 @@ fn secret_parameters(text: &[u8], part: Range<usize>) -> Vec<Range<usize>> {
         let name = before.and_then(|it| it.rsplit(|byte| b"?&#/:@".contains(byte)).next());
         let value = value.and_then(|it| it.split(|&byte| byte == b'&').next());
         start += sign + 1;
-        if let (Some(name), Some(value)) = (name, value)
-            && may_be_secret(name)
-        {
+        if let (Some(value), true) = (value, name.is_some_and(may_be_secret)) {
             let length = value.iter().rposition(|&byte| byte == b'#');
             let secret = start..start + length.unwrap_or(value.len());
             start = secret.end;
