@@ -1,5 +1,4 @@
-//! The options, each a row: parsing, `--help` and the tests of the man page and the README read
-//! this one table.
+//! The options, each a row: parsing, `--help`, `-h` and the tests of the man page read this one table.
 
 use crate::model::dialect::Dialect;
 
