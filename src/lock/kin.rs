@@ -107,9 +107,14 @@ fn by_record(file: &LockFile, options: &LockOptions, state: &FileState) -> Optio
     if !is_near(record.pid) {
         return None;
     }
-    match record.pid == process::id() {
-        true => is_guardians(file).then_some(Kin::Guardian),
-        false => is_by_ancestor(&record).then_some(Kin::Ancestor(record.pid)),
+    let is_ours = record.pid == process::id();
+    if !is_ours && !is_by_ancestor(&record) {
+        return None;
+    }
+    match (is_ours, holder_for(record.pid, file)) {
+        (true, Holder::Guardian) => Some(Kin::Guardian),
+        (true, _) | (false, Holder::Others) => None,
+        (false, _) => Some(Kin::Ancestor(record.pid)),
     }
 }
 
@@ -121,18 +126,36 @@ fn is_near(pid: u32) -> bool {
     sys::parent() == Some(pid) || sys::is_in_our_session(pid)
 }
 
-/// Whether a guardian has the lock on this file for us: a shell that was started with `--close` has become
-/// us by exec.
-fn is_guardians(file: &LockFile) -> bool {
-    let locks = Snapshot::take().of(file.as_fd(), None);
-    let mut wards = locks
-        .holders
-        .iter()
-        .filter_map(|&pid| sys::process(pid)?.ward);
-    wards.any(|ward| ward == process::id())
+/// Who has a lock for the process that its record names.
+enum Holder {
+    /// That process.
+    Process,
+    /// The guardian of that process, which was started with `--close`, and may have become another
+    /// command by exec.
+    Guardian,
+    /// Others.
+    Others,
+    /// Nobody that is seen.
+    Unknown,
 }
 
-/// Whether an ancestor of ours has written this record. In a PID namespace the number may be another's.
+/// Who has the lock on this file, whose record names this process.
+///
+/// In a PID namespace a record has the numbers of that namespace: to who is outside, it may name any other
+/// process, an ancestor of theirs too.
+fn holder_for(pid: u32, file: &LockFile) -> Holder {
+    let locks = Snapshot::take().of(file.as_fd(), None);
+    let known = || locks.holders.iter().chain(&locks.takers);
+    let mut wards = known().filter_map(|&holder| sys::process(holder)?.ward);
+    match known().next() {
+        None => Holder::Unknown,
+        Some(_) if wards.any(|ward| ward == pid) => Holder::Guardian,
+        Some(_) if known().any(|&holder| holder == pid) => Holder::Process,
+        Some(_) => Holder::Others,
+    }
+}
+
+/// Whether an ancestor of ours may have written this record.
 fn is_by_ancestor(record: &Record) -> bool {
     if !is_self_or_ancestor(record.pid) {
         return false;

@@ -5,8 +5,9 @@ use std::fs;
 use std::process::Command;
 
 use crate::support::harness::{
-    Ended, Holder, NONOVERLAP, Run, Scene, has_tool, left_out, nonoverlap, quoted,
+    Ended, HOLD, Holder, NONOVERLAP, Run, Scene, has_tool, left_out, nonoverlap, quoted, record_of,
 };
+use crate::support::status_answer::realm_of_processes;
 
 /// Every way to ask for a lock, each with the exit status of a conflict.
 const WAYS: [(&str, i32); 8] = [
@@ -344,4 +345,33 @@ fn an_old_record_that_names_a_relative_by_chance_is_of_a_stranger() {
     shell.args(["-c", script, NONOVERLAP]).arg(&lock);
     shell.run().expect(1, "", "");
     holder.end();
+}
+
+/// In a PID namespace a record has the number of the namespace, which may be an ancestor's of who is outside.
+#[test]
+fn a_record_from_a_pid_namespace_that_names_an_ancestor_by_chance_is_a_strangers() {
+    let Some((_, realm)) = realm_of_processes() else {
+        return;
+    };
+    for options in [&[][..], &["-o"]] {
+        let scene = Scene::new();
+        let lock = scene.lock();
+        let ours = std::process::id();
+        // The next process that is made there has our number.
+        let script = format!(
+            "exec 3<&0; echo {} >/proc/sys/kernel/ns_last_pid; \"$@\" <&3 3<&- & exec 3<&-; wait",
+            ours - 1
+        );
+        let mut inside = realm.command(["sh", "-c", &script, "sh", NONOVERLAP]);
+        let holder = Holder::start(inside.args(options).arg(&lock).args(HOLD));
+        assert_eq!(fs::read_to_string(&lock).unwrap(), record_of(ours));
+        for (options, status) in [("-n", 1), ("-q", 1), ("-w 0.02", 1), ("-E7", 7)] {
+            let mut next = nonoverlap(options.split(' '));
+            next.arg(&lock)
+                .args(["echo", "ran"])
+                .run()
+                .expect(status, "", "");
+        }
+        holder.end();
+    }
 }
