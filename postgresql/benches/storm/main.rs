@@ -200,8 +200,8 @@ fn page(rows: &[(String, bool)]) -> String {
     let version = Server::nowhere().program("postgres").arg("--version").run();
     let version = version.stdout();
     let mut page = format!(
-        "# The storm\n\nMade by `cargo test --bench storm -- --save`, which its source explains \
-         (storm/main.rs). {HOSTS} hosts,\none server: {}.\n\n",
+        "# The storm\n\nMade by `cargo test --bench storm -- --save`; the source (storm/main.rs) \
+         explains it. {HOSTS} hosts,\none server: {}.\n\n",
         version.trim()
     );
     page.push_str(
@@ -216,17 +216,18 @@ fn page(rows: &[(String, bool)]) -> String {
 }
 
 const EXPLAINED: &str = "
-In each case a server, which has been up for 20 s, and hosts of their own. All jobs go on until they are ended, from
-the first fault to the end of what comes of it; the second fault is put in 0.5 to 6.5 s after the first one. A fault
-strikes whoever has the lock at that time; a second cut is another host's. A cut lasts for 32 s, a blip for 2 s; a host
-is frozen for 35 s, a server for 10 s. A server that is gone has its cable cut and all its processes killed, and no
-connection of its kernel is left.
+Each case has its own hosts and its own server, which has been up for 20 s. From the first fault until its effects are
+over, no job ends by itself. The second fault follows 0.5 to 6.5 s after the first. A fault strikes the hosts that have
+the lock at that time; a second cut strikes another host. A cut lasts for 32 s, a blip for 2 s; a host is frozen for
+35 s, a server for 10 s. A server that is gone has its cable cut and all its processes killed, and its kernel keeps no
+connection.
 
-A job overlaps with another one if the kernel would still execute it when the other one, which has just begun, looks. A
-frozen one overlaps only if it goes on before the other one has ended.
+A job overlaps with a later one if the kernel would still execute it at the moment when the later one begins and looks.
+A frozen job overlaps only if it goes on before the later one has ended. A job that cleans up runs on for 2 s after it
+was told to end, so overlaps of up to about 2 s are expected of it.
 
-\\* Not promised: the manual says so (What is not promised). A machine that stood still while its lock was given away
-goes on where it was, until its guardian is executed, too. And where somebody ends a session on the server, the lock is
-given away at once, while its host, which hears nothing, is told by the cut. The first line shows that overlaps are
-seen: its jobs are not told at all.
+\\* Not promised: see What is not promised in the manual. A machine that stood still while its lock was given away goes
+on where it was, until its guardian runs again, too. If somebody ends a session on the server, the lock is given away at
+once, but a host that is cut off at that time hears of the loss only by the cut. The first line shows that the storm
+sees overlaps: its jobs are never told of the loss.
 ";
