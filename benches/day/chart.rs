@@ -1,4 +1,4 @@
-//! The day as a picture: runs an hour, a bar for each job and way.
+//! The day as a picture: runs per hour, a bar for each job and way.
 
 use std::path::Path;
 
@@ -25,7 +25,7 @@ pub fn draw(path: &Path, rows: &[Value]) {
             .into_text_style(&image)
             .pos(Pos::new(side, VPos::Center))
     };
-    let title = "Runs an hour of a job that cron starts every two minutes, by how long it takes";
+    let title = "Runs per hour of a job that cron starts every two minutes, by how long it takes";
     image.draw(&Text::new(title, (10, 16), font(15))).unwrap();
     for (place, row) in rows.iter().enumerate() {
         let y = ROW * (place as i32 + 2) - ROW / 2;
@@ -39,7 +39,7 @@ pub fn draw(path: &Path, rows: &[Value]) {
         let runs = number(row, "runs_per_hour");
         let end = LEFT + (runs / most * SCALE_WIDTH) as i32;
         let said = format!(
-            "{runs:.1}, refused for each: {:.1}",
+            "{runs:.1}, refused per run: {:.1}",
             number(row, "refused_per_run")
         );
         image

@@ -36,15 +36,15 @@ impl Age {
             Ok(age) => {
                 let age = Elapsed(age);
                 format!(
-                    "the server started {age} ago, and holders that it has forgotten may not know \
-                     yet: no lock for {left} more"
+                    "the server started {age} ago and has forgotten its locks, which their holders \
+                     may not know yet: no lock for {left} more"
                 )
             }
             Err(_) => {
                 let grace = Elapsed(grace);
                 format!(
-                    "the clock of the server was set back to before the server started: no lock for \
-                     {left} more, but for who waits for {grace}"
+                    "the server's clock was set back to before its start: no lock for {left} more, \
+                     except for a run that waits for {grace}"
                 )
             }
         }

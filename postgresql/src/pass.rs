@@ -29,7 +29,7 @@ pub fn stdout() -> Result<BorrowedFd<'static>, Failure> {
     match getsockname(stdio::stdout()) {
         Ok(address) if address.address_family() == AddressFamily::UNIX => Ok(stdio::stdout()),
         _ => Err(Failure::Usage(
-            "standard output is no Unix socket: nonoverlap is to start this program; see --help"
+            "standard output is not a Unix socket: only nonoverlap starts this program; see --help"
                 .to_owned(),
         )),
     }

@@ -65,32 +65,34 @@ pub struct Target {
 const HELP: &str = "\
 Usage: nonoverlap-postgresql [options] TARGET
 
-nonoverlap starts this for a lock on a PostgreSQL server:
+nonoverlap starts this program for a lock on a PostgreSQL server:
        nonoverlap 'postgresql://HOST/DATABASE#NAME' COMMAND [ARG...]
 
-Takes the advisory lock NAME, and passes the connection that it is bound to
-through the Unix socket on standard output. TARGET is what libpq takes for a
-connection string, and behind its last # the name of the lock;
-postgresql://#NAME has everything else from the PG* variables.
+Takes the advisory lock NAME, and passes the connection that holds it through
+the Unix socket on standard output. TARGET is a connection string of libpq,
+followed by # and the name of the lock. postgresql://#NAME takes everything
+else from the PG* variables.
 
 Options:
   --shared                 take a shared lock
   --wait SECS              wait at most SECS seconds; inf: as long as it takes
-  --hold-at-least SECS     keep the lock that long, though the command ended
-  --kill-after SECS        the command lives on for so long when it is told that
-                           the lock is lost: 5 by default, 9 hours at the most
-  --status                 tell who holds the lock and what the server is, and
-                           take none
+  --hold-at-least SECS     keep the lock at least that long, even if the command
+                           has exited
+  --kill-after SECS        how long the command may run on after it is told that
+                           the lock is lost: 5 by default, at most 9 hours
+  --status                 show who holds the lock and which server it is on;
+                           take no lock
   --help                   show this help
   --version                show the version
 
 Exit status:
-  0     locked, and passed on; with --status: held
-  3     with --status: free
+  0     the lock was taken and passed on; with --status: it is held
+  3     with --status: it is free
   64    the command line or TARGET is wrong
-  69    no server, or it refuses, does not answer, or has just started
+  69    there is no server, or it refuses, does not answer or has just started
   75    somebody else holds the lock, or the wait timed out
-  78    the server cannot hold such a lock: a standby, or behind a pooler
+  78    the server cannot hold such a lock: it is a standby, is behind a pooler,
+        or lacks what the lock needs
 
 The manual: man nonoverlap-postgresql";
 
@@ -156,7 +158,7 @@ fn kill_after(word: &OsStr) -> Result<Duration, Failure> {
     let time = seconds(word)?;
     match time <= LONGEST_KILL_AFTER {
         true => Ok(time),
-        false => Err(usage("--kill-after: 9 hours at the most".to_owned())),
+        false => Err(usage("--kill-after: at most 9 hours".to_owned())),
     }
 }
 
@@ -175,14 +177,14 @@ fn seconds(word: &OsStr) -> Result<Duration, Failure> {
 fn split(word: OsString) -> Result<Target, Failure> {
     let mut server = word.into_vec();
     let Some(mark) = server.iter().rposition(|&byte| byte == b'#') else {
-        let what = "no lock named: TARGET ends with # and the name of the lock";
+        let what = "no lock name: TARGET must end with # and the name of the lock";
         return Err(usage(what.to_owned()));
     };
     let name = server.split_off(mark + 1);
     server.pop();
     if name.is_empty() {
         return Err(usage(
-            "the name of the lock, behind the #, is empty".to_owned(),
+            "the name of the lock, after the #, is empty".to_owned(),
         ));
     }
     if std::str::from_utf8(&name).is_err() {

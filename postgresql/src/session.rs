@@ -188,11 +188,11 @@ impl Session {
             .ask(&statements::confirm(), &[&self.name], None);
         let row = first(asked.map_err(no_answer)?);
         if field(&row, 0) != "1" {
-            let why = "it said that the lock was taken, and does not have it";
+            let why = "it reported that the lock was taken, but does not have it";
             return Err(unsuitable(why));
         }
         fence(field(&row, 2), field(&row, 1))
-            .ok_or_else(|| unsuitable("it does not tell its timeline and its transaction's number"))
+            .ok_or_else(|| unsuitable("it does not report its timeline and transaction number"))
     }
 
     /// Looks what the server is, and who has the lock.
@@ -216,7 +216,7 @@ impl Session {
             return Err(unsuitable(why));
         }
         let Some(age) = Age::read(field(&row, 1)) else {
-            return Err(unsuitable("it does not tell when it started"));
+            return Err(unsuitable("it does not report when it started"));
         };
         let version = field(&row, 2).split(' ').next().unwrap_or_default();
         let (connected, role) = (self.connection.place(), field(&row, 3));
@@ -242,7 +242,7 @@ impl Session {
 /// Why the server cannot hold the lock, by the first word of its answer.
 fn why_not(row: &Row) -> Option<&'static str> {
     match field(row, 0) {
-        "standby" => Some("it is a standby, whose locks no other server knows of"),
+        "standby" => Some("it is a standby, and no other server knows its locks"),
         "pooler" => Some(
             "there is a pooler in between, which gives one session to several clients: connect to \
              the server itself",

@@ -20,12 +20,12 @@ pub fn check(target: &Target) -> Result<Vec<String>, Failure> {
     let place = place.split('?').next().unwrap_or_default();
     let (authority, path) = place.split_once('/').unwrap_or((place, ""));
     if authority.matches('@').count() > 1 || path.contains('@') {
-        let why = "in a user, a password and a database, write %40 for @ and %2F for /";
+        let why = "in the user, the password and the database, write %40 for @ and %2F for /";
         return Err(Failure::Usage(why.to_owned()));
     }
     let is_cut = place.contains(':') && !place.contains(['@', '/']);
     if is_cut && target.name.to_bytes().contains(&b'@') {
-        let why = "in a password, write %23 for #; in front of a name with @, write /#";
+        let why = "in a password, write %23 for #; before a lock name that contains @, write /#";
         return Err(Failure::Usage(why.to_owned()));
     }
     sys::secrets(&target.server).map_err(|words| match words.split_once(": \"") {

@@ -30,7 +30,7 @@ const MORE: &str = "       \
 nonoverlap --status [--json] [LOCKFILE...]
        nonoverlap --history [--json] LOG
        nonoverlap --install SCHEDULE [options] LOCKFILE COMMAND [ARG...]
-       nonoverlap --uninstall LOCKFILE
+       nonoverlap --uninstall [--dry-run] LOCKFILE
 ";
 
 /// What it does, in a sentence or two.

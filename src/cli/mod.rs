@@ -3,7 +3,7 @@
 mod completions;
 pub mod help;
 mod nearest;
-mod options;
+pub mod options;
 mod parse;
 mod raw;
 mod request;

@@ -110,7 +110,7 @@ fn next_option(
             let index = reach - left(parser)? - 1;
             return match given.get(index).is_some_and(asks_for_shell) {
                 true => Ok(Next::Word(index)),
-                false => Err(usage("-c goes on its own")),
+                false => Err(usage("-c cannot be combined with other letters")),
             };
         }
         other => raw.take(other, parser, dialect)?,
@@ -171,7 +171,7 @@ fn check_last_word(given: Words, first: usize, command: CommandLine) -> Result<(
     let is_last = is(given.count().saturating_sub(1), b"--dry-run");
     match command {
         CommandLine::Words(..) if is_last && !ends_options(given, first) => Err(usage(
-            "--dry-run goes before the lock file; if it is the command's own, put -- before the lock file",
+            "--dry-run goes before the lock file; if it belongs to the command, put -- before the lock file",
         )),
         _ => Ok(()),
     }

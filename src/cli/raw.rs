@@ -116,15 +116,15 @@ impl RawOptions {
             Opt::Command => return Err(usage("-c goes right after the lock file, or after --fd")),
             Opt::Descriptor => self.descriptor = Some(values::descriptor(&value()?)?),
             Opt::Fcntl => self.fcntl = true,
-            Opt::Start => self.start = values::bytes(&value()?)?,
-            Opt::Length => self.length = values::bytes(&value()?)?,
+            Opt::Start => self.start = values::bytes(&value()?, option)?,
+            Opt::Length => self.length = values::bytes(&value()?, option)?,
             Opt::Slots => self.slots = Some(values::slots(&value()?)?),
-            Opt::MaxRuntime => self.max_runtime = Some(max_runtime(&value()?)?),
-            Opt::KillAfter => self.kill_after = Some(values::duration(&value()?)?),
-            Opt::HoldAtLeast => self.hold_at_least = Some(values::duration(&value()?)?),
+            Opt::MaxRuntime => self.max_runtime = Some(max_runtime(&value()?, option)?),
+            Opt::KillAfter => self.kill_after = Some(values::duration(&value()?, option)?),
+            Opt::HoldAtLeast => self.hold_at_least = Some(values::duration(&value()?, option)?),
             Opt::OnLost => self.on_lost = Some(on_lost(&value()?)?),
             Opt::Log => self.log = Some(value()?),
-            Opt::Alarm => self.alarm = Some(values::duration(&value()?)?),
+            Opt::Alarm => self.alarm = Some(values::duration(&value()?, option)?),
             Opt::Status => self.status = true,
             Opt::History => self.history = true,
             Opt::Json => self.json = true,
@@ -172,9 +172,9 @@ impl RawOptions {
 }
 
 /// DURATION of `--max-runtime`.
-fn max_runtime(value: &OsStr) -> Result<MaxRuntime, Error> {
+fn max_runtime(value: &OsStr, option: Opt) -> Result<MaxRuntime, Error> {
     let given = value.to_string_lossy().into_owned();
-    values::duration(value).map(|after| MaxRuntime { after, given })
+    values::duration(value, option).map(|after| MaxRuntime { after, given })
 }
 
 /// WHAT of `--on-lost`.

@@ -133,15 +133,15 @@ impl RawOptions {
         };
         if paths.count() == 0 {
             return match (&self.log, self.slots) {
-                (Some(_), _) => Err(usage("--log takes a lock file")),
-                (_, Some(_)) => Err(usage("--slots takes a lock file")),
+                (Some(_), _) => Err(usage("--status with --log needs a lock file")),
+                (_, Some(_)) => Err(usage("--status with --slots needs a lock file")),
                 (None, None) => Ok(Request::StatusOfInstalled(format)),
             };
         }
         let mut behind = paths.from(1).iter();
         if let Some(word) = behind.find(|word| word.to_bytes().starts_with(b"-")) {
             return Err(usage(format_args!(
-                "options go before the lock file; a lock file of that name is './{}'",
+                "options go before the lock file; for a lock file of that name, write './{}'",
                 Escaped(word.to_bytes())
             )));
         }

@@ -2,10 +2,12 @@
 //! durations.
 
 use std::ffi::{CString, OsStr};
+use std::fmt::Display;
 use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
+use super::options::{self, Opt};
 use crate::model::dialect::Dialect;
 use crate::model::error::Error;
 use crate::sys;
@@ -69,38 +71,46 @@ pub fn wait(value: &OsStr, dialect: Dialect) -> Result<Option<Duration>, Error> 
     }
 }
 
-/// A number of bytes that fits an off_t: decimal, octal after `0`, hexadecimal after `0x`, and then
+/// A number of bytes of this option, which fits an off_t: decimal, octal after `0`, hexadecimal after `0x`, and then
 /// K, M, G, T, P or E for powers of 1024 (KiB is the same, KB is 1000), before which a decimal
 /// fraction may stand.
 ///
 /// # Errors
 ///
 /// [`Error::Usage`].
-pub fn bytes(value: &OsStr) -> Result<i64, Error> {
+pub fn bytes(value: &OsStr, option: Opt) -> Result<i64, Error> {
     parsed(
         value,
         size,
-        "not a number of bytes, such as 100, 4K or 1.5MiB:",
+        format_args!(
+            "{} takes a number of bytes, such as 100, 4K or 1.5MiB, not",
+            options::name(option)
+        ),
     )
 }
 
 /// A value that `read` can read, or the error that begins with `rule`.
-fn parsed<T>(value: &OsStr, read: impl Fn(&str) -> Option<T>, rule: &str) -> Result<T, Error> {
+fn parsed<T>(
+    value: &OsStr,
+    read: impl Fn(&str) -> Option<T>,
+    rule: impl Display,
+) -> Result<T, Error> {
     let number = value.to_str().and_then(|text| read(text.trim_start()));
     number.ok_or_else(|| Error::Usage(format!("{rule} '{}'", Escaped(value.as_bytes()))))
 }
 
-/// A DURATION of the command line: seconds, or a number with s, m, h or d behind it; a fraction is
+/// A DURATION of this option: seconds, or a number with s, m, h or d behind it; a fraction is
 /// allowed.
 ///
 /// # Errors
 ///
 /// [`Error::Usage`].
-pub fn duration(value: &OsStr) -> Result<Duration, Error> {
+pub fn duration(value: &OsStr, option: Opt) -> Result<Duration, Error> {
     value.to_str().and_then(parse).ok_or_else(|| {
-        let value = value.to_string_lossy();
         Error::Usage(format!(
-            "not a duration, such as 90, 90s, 1.5m, 2h or 1d: '{value}'"
+            "{} takes a duration, such as 90, 90s, 1.5m, 2h or 1d, not '{}'",
+            options::name(option),
+            Escaped(value.as_bytes())
         ))
     })
 }

@@ -49,7 +49,8 @@ fn as_it_is(listed: &[u8]) -> Result<Vec<u8>, Error> {
     if output.stdout == listed || as_listed(&output.stdout) == listed {
         return Ok(output.stdout);
     }
-    let said = b"crontab -l does not list it byte for byte";
+    let said =
+        b"crontab -l does not list it byte for byte; remove control characters with crontab -e";
     Err(Error::Crontab("read", said.to_vec()))
 }
 
@@ -92,7 +93,7 @@ pub fn change(before: &[u8], after: &[u8]) -> Result<(), Error> {
     let heard = write(after)?;
     let now = read().map_err(|error| match error {
         Error::Crontab(verb, mut said) => {
-            said.extend(b"; crontab may have taken the change: see crontab -l");
+            said.extend(b"; the change may have been stored: check with crontab -l");
             Error::Crontab(verb, said)
         }
         other => other,
@@ -103,12 +104,12 @@ pub fn change(before: &[u8], after: &[u8]) -> Result<(), Error> {
     }
     let (what, next) = match now == that_count(before) {
         true => (
-            "crontab took nothing, though its exit status is 0",
-            "see with crontab -e what is in its way",
+            "crontab stored nothing, although its exit status is 0",
+            "run crontab -e to see why",
         ),
         false => (
-            "crontab -l lists something else than crontab was given",
-            "see with --dry-run what it should be",
+            "crontab -l lists something other than what crontab was given",
+            "use --dry-run to see what it should list",
         ),
     };
     let mut said = what.as_bytes().to_vec();
@@ -172,7 +173,7 @@ fn run(crontab: &mut Command) -> Result<Output, Error> {
 /// What crontab(1) said when it failed, in a line; or how it ended, if it said nothing.
 fn said(output: &Output) -> Vec<u8> {
     match in_a_line(&output.stderr) {
-        line if line.is_empty() => format!("crontab ended with {}", output.status).into_bytes(),
+        line if line.is_empty() => format!("crontab failed: {}", output.status).into_bytes(),
         line => line,
     }
 }

@@ -63,7 +63,8 @@ pub fn line(asked: &Install, here: &Here, lock: &Path) -> Result<Vec<u8>, Error>
     }
     if command.len() > LONGEST {
         return Err(usage(format_args!(
-            "the command is {} bytes long in the crontab; the most that every cron takes is {LONGEST}",
+            "the command would be {} bytes long in the crontab; some crons cut off more than {LONGEST}, \
+             so use a script",
             command.len()
         )));
     }

@@ -46,7 +46,7 @@ pub fn install(asked: &Install) -> Result<Outcome, Error> {
             .is_ok_and(|slot| log.as_ref() == Some(&slot))
     };
     if locks.any(is_log) {
-        return Err(usage("--log takes another file than the lock file"));
+        return Err(usage("--log needs a file other than the lock file"));
     }
     if let Some(log) = &asked.run.log {
         log::check_name(log, asked.run.target, asked.run.slots)?;

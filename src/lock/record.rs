@@ -84,7 +84,7 @@ pub enum Unrecorded {
     Occupied,
     /// Its path ends with a symbolic link: whoever made the link would choose what is written into.
     Linked,
-    /// It has several names.
+    /// It has several hard links.
     Named,
 }
 

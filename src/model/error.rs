@@ -152,7 +152,7 @@ const REPLACED: &str = "another file keeps replacing it";
 
 /// Why a file cannot be opened on which a program has a lease, and what to do.
 pub const LEASED: &str = "a program has a lease on it, such as Samba or an NFS server; \
-                          it has been told to give it back, so try again";
+                          the kernel has asked for the lease back, so try again";
 
 /// `cannot VERB OBJECT: reason`, the form of every error of the system's.
 fn cannot(

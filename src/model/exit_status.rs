@@ -31,7 +31,7 @@ const OF_THE_LOCK: &[(u8, &str)] = &[
     (64, "the command line is wrong"),
     (
         65,
-        "the lock cannot be taken, for another reason than a conflict",
+        "the lock cannot be taken, for a reason other than a conflict",
     ),
     (66, "the lock file cannot be opened"),
 ];
@@ -54,7 +54,7 @@ const OF_THE_SYSTEM: &[(u8, &str)] = &[
     ),
     (
         73,
-        "the lock file cannot be made, or the log cannot be opened",
+        "the lock file cannot be created, or the log cannot be opened",
     ),
 ];
 

@@ -148,17 +148,17 @@ impl Display for Double {
         match self.0 {
             Kin::Ourselves(descriptor) => write!(
                 out,
-                " by this very job: it was started under the same lock, on descriptor {descriptor}, which it \
-                 has inherited; remove one of the two"
+                " by this very job: it was started under the same lock and inherited it on descriptor \
+                 {descriptor}; remove one of the two nonoverlap calls"
             ),
             Kin::Guardian => out.write_str(
                 " by the guardian of this very job: it was started under the same lock, with --close; remove \
-                 one of the two",
+                 one of the two nonoverlap calls",
             ),
             Kin::Ancestor(pid) => write!(
                 out,
                 "; this job was started by PID {pid}, which the lock file names, perhaps under the same lock: \
-                 then remove one of the two"
+                 then remove one of the two nonoverlap calls"
             ),
         }
     }

@@ -50,7 +50,7 @@ impl Display for Advised<'_> {
 }
 
 /// For a word that was to be a name.
-const EMPTY: &str = "; the word is empty, perhaps by a variable that is not set";
+const EMPTY: &str = "; the word is empty, perhaps because a variable is not set";
 
 /// For a file that cannot be made: the first of its folders that is not there.
 fn for_path(out: &mut Formatter<'_>, path: &[u8]) -> fmt::Result {

@@ -93,7 +93,7 @@ impl Display for ProcessName<'_> {
         let holder = self.0;
         write!(out, "PID {}", holder.pid)?;
         if let Some(pid) = holder.inner_pid {
-            write!(out, ", which is PID {pid} in a PID namespace of its own,")?;
+            write!(out, " (PID {pid} in its own PID namespace)")?;
         }
         let ours = sys::own_user();
         if let Some(user) = holder.user.filter(|&user| user != ours) {
@@ -136,9 +136,11 @@ pub fn why_unknown(why: WhyUnknown) -> Cow<'static, str> {
         WhyUnknown::NoTable => "/proc/locks cannot be read",
         WhyUnknown::NoNumber => "/proc does not show the number of its file system",
         WhyUnknown::SharedNumber => {
-            "a file of another subvolume has the same number, and one is locked"
+            "a file of another subvolume has the same inode number, and one of the two is locked"
         }
-        WhyUnknown::LocksElsewhere => "the file system may have locks that only it knows",
+        WhyUnknown::LocksElsewhere => {
+            "the file system may have locks that the kernel does not list"
+        }
         WhyUnknown::ChangesTooFast => "it changes hands too fast",
         WhyUnknown::NotTold => "the system does not list its locks",
     })

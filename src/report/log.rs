@@ -66,7 +66,7 @@ fn split(mut path: &[u8]) -> Option<(&[u8], &[u8])> {
 /// What is wrong with a log that is a lock file.
 fn is_lock_file(target: LockTarget) -> Error {
     Error::Usage(format!(
-        "--log takes another file than the lock file {target}"
+        "--log needs a file other than the lock file {target}"
     ))
 }
 

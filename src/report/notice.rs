@@ -162,8 +162,8 @@ impl Display for Notice<'_> {
             Notice::LetGo(target, pid) => {
                 write!(
                     out,
-                    "{target} was free, but PID {pid} of its record still runs; perhaps that command closed \
-                     the lock's descriptor, as ssh and tcsh do: see --close"
+                    "{target} was free, but PID {pid}, which its record names, still runs; perhaps that command \
+                     closed the lock's descriptor, as ssh and tcsh do: see --close"
                 )
             }
             Notice::Starting(target, command, _, _) => {
@@ -189,7 +189,7 @@ impl Display for Notice<'_> {
             }
             Notice::Unreached(target, pid, signal, reason) => write!(
                 out,
-                "{target}: PID {pid} cannot be sent signal {signal}: {}",
+                "{target}: cannot send signal {signal} to PID {pid}: {}",
                 Reason(*reason)
             ),
             Notice::Ended(target, pid, lasted, how) => {
@@ -217,7 +217,7 @@ fn without_record(
         }
         Unrecorded::Occupied => "holds something other than a PID record",
         Unrecorded::Linked => "is a symbolic link",
-        Unrecorded::Named => "has several names",
+        Unrecorded::Named => "has several hard links",
     };
     write!(out, "{target} {why}, so the PID is not written into it")
 }

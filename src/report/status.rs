@@ -114,8 +114,8 @@ impl Display for Line {
                 write!(out, "{}", Sentence(holders))?;
                 match holders.waiters.unwrap_or(0) {
                     0 => {}
-                    1 => out.write_str("; 1 waits")?,
-                    count => write!(out, "; {count} wait")?,
+                    1 => out.write_str("; 1 process waits")?,
+                    count => write!(out, "; {count} processes wait")?,
                 }
                 if let Some(displaced) = self.1.displaced {
                     write!(out, "; its lock file was {}", became(displaced))?;

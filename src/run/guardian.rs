@@ -34,7 +34,7 @@ pub fn check(run: &Run) -> Result<(), Error> {
     }
     // What is not handled there is dropped, and SIGKILL too (pid_namespaces(7)).
     if sys::own_pid().is_ok_and(Pid::is_init) {
-        let why = "it would be process 1, which the kernel sends no signal";
+        let why = "it would be process 1, to which the kernel delivers no such signal";
         return Err(Error::CannotEnd(run.target, why));
     }
     // It may be the only word that the command hears before another has the lock.

@@ -90,7 +90,7 @@ fn a_refusal_is_of_the_locks_that_it_names() {
         ("/l", "/l is held by PID 7 (true) for 1m51s, longer than 1m00s; not started", true, true, &[111]),
         ("/l", "/l is held by PID 6 (a), PID 7 (b) for 3s; not started", true, true, &[3]),
         ("/l", "/l is held by PID 7 of user 3 (stopped) (a); not started", true, true, &[]),
-        ("/l", "/l is held by PID 8, which is PID 7 in a PID namespace of its own, (b) for 3s; not started", true, false, &[3]),
+        ("/l", "/l is held by PID 8 (PID 7 in its own PID namespace) (b) for 3s; not started", true, false, &[3]),
         ("/l", "/l is held by PID 77 (true) for 3s; perhaps also by PID 8 (x); not started", true, false, &[3]),
         ("/l", "/l is held by a process that cannot be seen; not started", true, false, &[]),
         ("/l", "/l is held; not started", true, false, &[]),

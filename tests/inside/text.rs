@@ -3,6 +3,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use super::{bytes, many_times};
+use crate::cli::options::Opt;
 use crate::cli::values::{self as number, duration};
 use crate::model::dialect::Dialect;
 use crate::text::escape::{Escaped, command_line, position};
@@ -130,10 +131,10 @@ fn any_text_is_a_number_within_its_bounds_or_none() {
         if let Ok(slots) = number::slots(text) {
             assert!((1..=999).contains(&slots), "{text:?}");
         }
-        if let Ok(bytes) = number::bytes(text) {
+        if let Ok(bytes) = number::bytes(text, Opt::Start) {
             assert!(bytes >= 0, "{text:?}");
         }
-        if let Ok(time) = duration(text) {
+        if let Ok(time) = duration(text, Opt::Alarm) {
             assert!(!Elapsed(time).to_string().is_empty(), "{text:?}");
         }
     });

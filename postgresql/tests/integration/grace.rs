@@ -80,8 +80,8 @@ fn a_server_whose_clock_was_set_back_refuses_but_not_for_ever() {
             LANGUAGE sql AS $$ SELECT pg_catalog.clock_timestamp() + '1 day' $$",
     );
     let lock = server.lock("job");
-    let why = "the clock of the server was set back to before the server started: no lock for 1d00h \
-               more, but for who waits for 20s";
+    let why = "the server's clock was set back to before its start: no lock for 1d00h more, except for a \
+               run that waits for 20s";
     refused_by(&mut nonoverlap([&lock]), &lock, 69, why);
     refused_by(&mut nonoverlap(["-w", "1", &lock]), &lock, 69, why);
     let start = Instant::now();

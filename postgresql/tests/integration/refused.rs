@@ -349,9 +349,9 @@ fn a_service_file_and_variables_work() {
 #[test]
 fn a_wrong_target_is_64() {
     let wrong = [
-        ("postgresql://h/db", "no lock named: TARGET ends with #"),
-        ("postgresql://", "no lock named: TARGET ends with #"),
-        ("postgresql://h/db#", "behind the #, is empty"),
+        ("postgresql://h/db", "no lock name: TARGET must end with #"),
+        ("postgresql://", "no lock name: TARGET must end with #"),
+        ("postgresql://h/db#", "after the #, is empty"),
         (
             "postgresql://host:port:x/#job",
             "invalid integer value \"...\" for connection option \"port\"",
@@ -432,7 +432,7 @@ fn the_helper_refuses_words_that_it_does_not_know_with_64() {
         ended.expect(64, "", &number("inf"));
     }
     let too_long = helper(["--kill-after", "32400.1", &lock]).run();
-    too_long.expect(64, "", "--kill-after: 9 hours at the most\n");
+    too_long.expect(64, "", "--kill-after: at most 9 hours\n");
     let wrong: [(&[&str], &str); 5] = [
         (&[], "no TARGET given; see --help\n"),
         (&["--nonsense", &lock], "invalid option '--nonsense'\n"),
@@ -450,7 +450,7 @@ fn the_helper_run_by_hand_is_64_and_takes_nothing() {
     let server = Server::with("log_connections = on");
     let lock = server.lock("job");
     let said =
-        "standard output is no Unix socket: nonoverlap is to start this program; see --help\n";
+        "standard output is not a Unix socket: only nonoverlap starts this program; see --help\n";
     helper([&lock]).run().expect(64, "", said);
     let mut to_nowhere = helper([&lock]);
     let ended = to_nowhere.stdout(Stdio::null()).stderr(Stdio::piped());

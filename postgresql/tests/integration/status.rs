@@ -188,7 +188,7 @@ fn what_cannot_be_told_is_4_with_the_reason() {
             "postgresql://127.0.0.1:1/#job".to_owned(),
             "Connection refused",
         ),
-        ("postgresql://127.0.0.1:1/".to_owned(), "no lock named"),
+        ("postgresql://127.0.0.1:1/".to_owned(), "no lock name"),
         (
             server.lock("job").replace(ROLE, "nosuch"),
             "role \"nosuch\" does not exist",

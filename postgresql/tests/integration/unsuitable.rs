@@ -225,7 +225,7 @@ fn a_server_that_says_yes_and_locks_nothing_is_78() {
     let taken = server.lock("taken");
     let holder = Holder::start(nonoverlap([&taken]).args(HOLD));
     tamper(&server, &liars.concat());
-    let why = format!("{CANNOT}it said that the lock was taken, and does not have it");
+    let why = format!("{CANNOT}it reported that the lock was taken, but does not have it");
     let options: [&[&str]; 4] = [&[], &["--shared"], &["-w", "5"], &["-w", "inf", "--shared"]];
     for options in options {
         refused_by(nonoverlap(options).arg(&lock), &lock, 78, &why);
@@ -243,7 +243,7 @@ fn a_server_that_locks_another_number_is_78() {
         CREATE OR REPLACE FUNCTION pg_catalog.pg_try_advisory_lock(bigint) RETURNS boolean
             LANGUAGE sql VOLATILE AS 'SELECT pg_catalog.other($1 + 1)';",
     );
-    let why = format!("{CANNOT}it said that the lock was taken, and does not have it");
+    let why = format!("{CANNOT}it reported that the lock was taken, but does not have it");
     refused(&server.lock("job"), 78, &why);
     nothing_is_left(&server);
 }

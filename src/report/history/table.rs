@@ -160,9 +160,17 @@ fn tell_summary(out: &mut String, history: &History, summary: &Summary) -> fmt::
         write!(out, ", {rate} per run")?;
     }
     if history.refused_otherwise > 0 {
-        write!(out, ", {} during no run here", history.refused_otherwise)?;
+        write!(
+            out,
+            ", {} outside the runs listed",
+            history.refused_otherwise
+        )?;
     }
-    out.push_str("\nlasted: ");
+    out.push('\n');
+    if summary.known() == 0 && summary.unknown == 0 {
+        return Ok(());
+    }
+    out.push_str("lasted: ");
     if let (Some(shortest), Some(median), Some(longest)) =
         (summary.shortest(), summary.median(), summary.longest())
     {
@@ -175,8 +183,8 @@ fn tell_summary(out: &mut String, history: &History, summary: &Summary) -> fmt::
             out.push_str("; ");
         }
     }
-    if summary.unknown > 0 || summary.known() == 0 {
-        write!(out, "not known of {}", summary.unknown)?;
+    if summary.unknown > 0 {
+        write!(out, "unknown for {}", summary.unknown)?;
     }
     if let Some(least) = summary.longest_at_least {
         write!(out, ", the longest at least {}", elapsed(least))?;

@@ -43,11 +43,11 @@ fn an_option_behind_the_lock_file_is_refused_before_a_file_is_touched() {
         ),
         (
             &["--status", "L", "--json"],
-            "options go before the lock file; a lock file of that name is './--json'",
+            "options go before the lock file; for a lock file of that name, write './--json'",
         ),
         (
             &["--status", "L", "M", "-q", "N"],
-            "options go before the lock file; a lock file of that name is './-q'",
+            "options go before the lock file; for a lock file of that name, write './-q'",
         ),
     ] {
         is_refused(arguments, words);

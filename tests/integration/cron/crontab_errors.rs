@@ -113,7 +113,7 @@ fn a_crontab_that_cannot_be_read_is_not_written() {
     for (script, said) in [
         (
             "echo '# half' && exit 1",
-            &format!("crontab ended with {cut}")[..],
+            &format!("crontab failed: {cut}")[..],
         ),
         (
             "echo '# half'; echo 'no crontab for me' >&2; exit 1",
@@ -124,11 +124,11 @@ fn a_crontab_that_cannot_be_read_is_not_written() {
             "printf 'one\\n\\ntwo\\033[2J' >&2; exit 3",
             r"one; two\x1b[2J",
         ),
-        ("exit 1", &format!("crontab ended with {cut}")),
-        ("kill -9 $$", "crontab ended with signal: 9 (SIGKILL)"),
+        ("exit 1", &format!("crontab failed: {cut}")),
+        ("kill -9 $$", "crontab failed: signal: 9 (SIGKILL)"),
         (
             "echo '# half'; kill -9 $$",
-            "crontab ended with signal: 9 (SIGKILL)",
+            "crontab failed: signal: 9 (SIGKILL)",
         ),
     ] {
         let table = Table::kept_by(&format!(
@@ -155,7 +155,7 @@ fn a_crontab_that_is_not_listed_as_it_is_is_not_written() {
              [ \"$1\" = -e ] && {{ {editing}; exit; }}\ncat >FOLDER/crontab\n"
         ));
         table.set(b"# mine\r\n");
-        let said = "cannot read the crontab: crontab -l does not list it byte for byte";
+        let said = "cannot read the crontab: crontab -l does not list it byte for byte; remove control characters with crontab -e";
         fails(&table, &mut table.nonoverlap(INSTALL), 69, said);
     }
 }
@@ -163,15 +163,15 @@ fn a_crontab_that_is_not_listed_as_it_is_is_not_written() {
 #[test]
 fn a_crontab_that_cannot_be_written_is_as_it_was() {
     for (script, said) in [
-        ("exit 1", "crontab ended with exit status: 1"),
+        ("exit 1", "crontab failed: exit status: 1"),
         ("head -c 10 >/dev/null; echo full >&2; exit 2", "full"),
         (
             "head -c 10 >/dev/null; kill -9 $$",
-            "crontab ended with signal: 9 (SIGKILL)",
+            "crontab failed: signal: 9 (SIGKILL)",
         ),
         (
             "cat >/dev/null; echo >&2; exit 1",
-            "crontab ended with exit status: 1",
+            "crontab failed: exit status: 1",
         ),
     ] {
         let table = Table::kept_by(&format!(
@@ -189,11 +189,11 @@ fn a_crontab_that_cannot_be_written_is_as_it_was() {
 
 #[test]
 fn a_crontab_that_took_nothing_or_something_else_though_it_ended_with_0_is_said() {
-    let nothing = "crontab took nothing, though its exit status is 0";
-    let other = "crontab -l lists something else than crontab was given";
+    let nothing = "crontab stored nothing, although its exit status is 0";
+    let other = "crontab -l lists something other than what crontab was given";
     let see = [
-        "crontab -e what is in its way",
-        "--dry-run what it should be",
+        "run crontab -e to see why",
+        "use --dry-run to see what it should list",
     ];
     for (script, what, see) in [
         ("cat >/dev/null; echo disk on fire >&2", nothing, see[0]),
@@ -217,8 +217,7 @@ fn a_crontab_that_took_nothing_or_something_else_though_it_ended_with_0_is_said(
                 Some(said) => format!(" and it said '{}'", said.trim_end_matches(" >&2")),
                 None => String::new(),
             };
-            let said =
-                format!("nonoverlap: cannot change the crontab: {what}{heard}; see with {see}\n");
+            let said = format!("nonoverlap: cannot change the crontab: {what}{heard}; {see}\n");
             ended.expect(69, "", &said);
             // What may be in the crontab needs its folder.
             let is_made = table.work().join("new").exists();
@@ -258,7 +257,7 @@ fn a_crontab_that_cannot_be_read_again_is_said() {
     );
     table.set(b"# mine\n");
     let said = "nonoverlap: cannot read the crontab: gone; \
-                crontab may have taken the change: see crontab -l\n";
+                the change may have been stored: check with crontab -l\n";
     table.nonoverlap(INSTALL).run().expect(69, "", said);
     assert!(table.work().join("new/locks").is_dir());
 }
@@ -371,7 +370,7 @@ fn what_the_run_would_not_find_is_said_as_the_run_would_say_it() {
         fails(&table, install.args(arguments), run.code().unwrap(), said);
     }
     let said = format!(
-        "cannot open lock file : {}; the word is empty, perhaps by a variable that is not set",
+        "cannot open lock file : {}; the word is empty, perhaps because a variable is not set",
         reason(libc::ENOENT)
     );
     fails(

@@ -318,15 +318,15 @@ fn what_is_no_run_or_goes_with_nothing_is_refused_before_crontab_is_asked() {
         (&["--install"], "missing argument for option '--install'"),
         (
             &["--install", "@daily", "--json", "l", "true"],
-            "--json goes together with --status or --history only",
+            "--json works only with --status or --history",
         ),
         (
             &["--install", "@daily", "--log", "l", "l", "true"],
-            "--log takes another file than the lock file",
+            "--log needs a file other than the lock file",
         ),
         (
             &["--install", "@daily", "--log", "./l", "l", "true"],
-            "--log takes another file than the lock file",
+            "--log needs a file other than the lock file",
         ),
         (
             &["--install", "@daily", "--status", "l"],
@@ -354,7 +354,7 @@ fn what_is_no_run_or_goes_with_nothing_is_refused_before_crontab_is_asked() {
         ),
         (
             &["--dry-run", "l", "true"],
-            "--dry-run goes together with --install or --uninstall",
+            "--dry-run works only with --install or --uninstall",
         ),
         (
             &["--dry-run", "--status", "l"],
@@ -372,7 +372,7 @@ fn what_is_no_run_or_goes_with_nothing_is_refused_before_crontab_is_asked() {
 fn a_dry_run_that_stands_behind_the_command_is_refused_unless_it_is_said_to_be_its_own() {
     let table = Table::stand_in();
     let said = "nonoverlap: --dry-run goes before the lock file; \
-                if it is the command's own, put -- before the lock file\n";
+                if it belongs to the command, put -- before the lock file\n";
     for words in [
         &["l", "true", "--dry-run"][..],
         &["-n", "l", "true", "x", "--dry-run"],

@@ -254,7 +254,12 @@ fn how_many_wait() {
     let holder = Holder::of([scene.lock()]);
     let pid = settled(holder.pid());
     let mut waiting = Vec::new();
-    for (count, said) in [(0, ""), (1, "; 1 waits"), (2, "; 2 wait"), (3, "; 3 wait")] {
+    for (count, said) in [
+        (0, ""),
+        (1, "; 1 process waits"),
+        (2, "; 2 processes wait"),
+        (3, "; 3 processes wait"),
+    ] {
         while waiting.len() < count {
             waiting.push(
                 nonoverlap(["-b"])
@@ -591,9 +596,7 @@ fn held_inside_a_pid_namespace_by_a_child_after_the_takers_death() {
     let elsewhere = list(&[(outer, "cat")]).replace("null", &inner.to_string());
     Asker::here().ask(&scene.lock()).expect(
         HELD,
-        &format!(
-            "held by PID {outer}, which is PID {inner} in a PID namespace of its own, for TIME: cat"
-        ),
+        &format!("held by PID {outer} (PID {inner} in its own PID namespace) for TIME: cat"),
         &[("holders", &elsewhere), ("record", "null")],
     );
 }

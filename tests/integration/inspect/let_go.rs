@@ -263,7 +263,10 @@ pub fn warns(command: &mut Command, lock: &Path, pid: u32) {
 
 #[track_caller]
 fn is_warning(line: &str, lock: &Path, pid: u32) {
-    let named = format!("{} was free, but PID {pid} ", lock.display());
+    let named = format!(
+        "{} was free, but PID {pid}, which its record names, ",
+        lock.display()
+    );
     assert!(line.starts_with(&named), "{line}");
     assert!(
         line.contains("perhaps") && line.contains("--close"),

@@ -55,9 +55,7 @@ fn a_run_inside_a_pid_namespace_is_told_of_outside_as_what_it_is() {
     let elsewhere = list(&[(outer, "cat")]).replace("null", &inner.to_string());
     Asker::here().ask(&scene.lock()).expect(
         HELD,
-        &format!(
-            "held by PID {outer}, which is PID {inner} in a PID namespace of its own, for TIME: cat"
-        ),
+        &format!("held by PID {outer} (PID {inner} in its own PID namespace) for TIME: cat"),
         &[("holders", &elsewhere), ("record", &record(inner, "holds"))],
     );
     assert!(holder.end().success());
@@ -164,7 +162,7 @@ fn without_a_proc_of_its_own_who_asks_in_a_pid_namespace_is_no_holder() {
         "{ended:?}"
     );
     assert!(
-        text.contains(", which is PID 1 in a PID namespace of its own, for "),
+        text.contains(" (PID 1 in its own PID namespace) for "),
         "{ended:?}"
     );
     assert_eq!(

@@ -79,15 +79,21 @@ fn options() -> Vec<(String, bool)> {
 #[test]
 fn a_wrong_question_is_a_usage_error() {
     let cases: [(&[&str], &str); 4] = [
-        (&["--status", "--log", "x"], "--log takes a lock file"),
-        (&["--status", "-j", "2"], "--slots takes a lock file"),
+        (
+            &["--status", "--log", "x"],
+            "--status with --log needs a lock file",
+        ),
+        (
+            &["--status", "-j", "2"],
+            "--status with --slots needs a lock file",
+        ),
         (
             &["--status", "--json", "-q", "l"],
             "--json does not go together with -q",
         ),
         (
             &["--json", "l", "true"],
-            "--json goes together with --status or --history only",
+            "--json works only with --status or --history",
         ),
     ];
     for (words, complaint) in cases {

@@ -98,7 +98,7 @@ fn what_cannot_be_opened_is_66_with_the_file_and_the_reason() {
         (
             "",
             libc::ENOENT,
-            "; the word is empty, perhaps by a variable that is not set",
+            "; the word is empty, perhaps because a variable is not set",
         ),
         ("file/lock", libc::ENOTDIR, ""),
         ("loop", libc::ELOOP, ""),

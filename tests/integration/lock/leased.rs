@@ -6,8 +6,8 @@ use std::process::Command;
 use crate::support::harness::{Holder, Run, Scene, has_tool, nonoverlap, record_of};
 
 /// What is said of such a file.
-const LEASED: &str = "a program has a lease on it, such as Samba or an NFS server; it has been told to give \
-                      it back, so try again";
+const LEASED: &str = "a program has a lease on it, such as Samba or an NFS server; the kernel has asked for \
+    the lease back, so try again";
 
 /// Has a lease on a file of this kind, F_RDLCK or F_WRLCK, and does not give it back before it ends. The
 /// kernel would take it after 45 s.

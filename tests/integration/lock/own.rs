@@ -24,8 +24,8 @@ const WAYS: [(&str, i32); 8] = [
 /// What is said of a lock of our own on this descriptor.
 fn said_of(target: impl std::fmt::Display, descriptor: u32) -> String {
     format!(
-        "nonoverlap: {target} is held by this very job: it was started under the same lock, on descriptor \
-         {descriptor}, which it has inherited; remove one of the two; not started\n"
+        "nonoverlap: {target} is held by this very job: it was started under the same lock and inherited it \
+         on descriptor {descriptor}; remove one of the two nonoverlap calls; not started\n"
     )
 }
 
@@ -180,8 +180,8 @@ fn of_slots_it_is_told_only_if_all_are_ours() {
     let ended = in_job(&scene, &["-j2"], script);
     let words = |descriptor: u32| {
         format!(
-            "is held by this very job: it was started under the same lock, on descriptor {descriptor}, \
-             which it has inherited; remove one of the two"
+            "is held by this very job: it was started under the same lock and inherited it on descriptor \
+             {descriptor}; remove one of the two nonoverlap calls"
         )
     };
     let said = format!(
@@ -222,7 +222,7 @@ fn under_the_name_flock_nothing_is_said_of_it() {
 fn named(pid: &str) -> String {
     format!(
         "; this job was started by PID {pid}, which the lock file names, perhaps under the same lock: \
-         then remove one of the two"
+         then remove one of the two nonoverlap calls"
     )
 }
 
@@ -302,7 +302,7 @@ fn a_job_whose_guardian_has_the_lock_is_told_so_and_waits_for_nobody() {
         let script = format!("exec \"$0\" {options} \"$1\" echo ran");
         let said = format!(
             "nonoverlap: {} is held by the guardian of this very job: it was started under the same lock, \
-             with --close; remove one of the two; not started\n",
+             with --close; remove one of the two nonoverlap calls; not started\n",
             scene.lock().display()
         );
         in_job(&scene, &["-o"], &script).expect(status, "", &said);

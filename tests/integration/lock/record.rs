@@ -166,7 +166,7 @@ fn that_the_pid_is_not_written_is_said_with_v_and_in_the_log() {
         ("#!/bin/sh\nexec sleep 5\n", "lock", other),
         ("", "link", "is a symbolic link"),
         ("4242\n", "link", "is a symbolic link"),
-        ("", "second", "has several names"),
+        ("", "second", "has several hard links"),
     ] {
         scene.file("lock", content);
         if name == "second" {

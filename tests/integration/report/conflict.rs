@@ -301,8 +301,8 @@ fn what_is_no_duration_is_refused_before_a_file_is_touched() {
         too_long,
         too_many_seconds,
     ] {
-        let rule = "not a duration, such as 90, 90s, 1.5m, 2h or 1d";
-        let expected = format!("nonoverlap: {rule}: '{bad}'\n");
+        let rule = "--alarm takes a duration, such as 90, 90s, 1.5m, 2h or 1d, not";
+        let expected = format!("nonoverlap: {rule} '{bad}'\n");
         for option in [["--alarm", bad], ["-a", bad]] {
             let mut command = nonoverlap(option);
             let ended = command.arg(scene.lock()).args(["echo", "ran"]).run();

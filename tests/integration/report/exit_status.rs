@@ -108,12 +108,12 @@ const TABLE: &[(&[u8], i32, &str, &str)] = &[
     // The command.
     (b"lock no-such", 127, "", "cannot execute no-such: No such file or directory"),
     (b"-q lock ./no-such", 127, "", "cannot execute ./no-such: No such file or directory"),
-    (b"lock ''", 127, "", "cannot execute : No such file or directory; the word is empty, perhaps by a variable that is not set"),
+    (b"lock ''", 127, "", "cannot execute : No such file or directory; the word is empty, perhaps because a variable is not set"),
     (b"lock ./folder", 126, "", "cannot execute ./folder: Permission denied"),
     (b"lock ./held", 126, "", "cannot execute ./held: Permission denied"),
     (b"lock held/x", 127, "", "cannot execute held/x: Not a directory"),
     // The lock file.
-    (b"'' true", 66, "", "cannot open lock file : No such file or directory; the word is empty, perhaps by a variable that is not set"),
+    (b"'' true", 66, "", "cannot open lock file : No such file or directory; the word is empty, perhaps because a variable is not set"),
     (b"no/such true", 66, "", "cannot open lock file no/such: No such file or directory; there is no folder no"),
     (b"-q held/x true", 66, "", "cannot open lock file held/x: Not a directory"),
     (b"dangling true", 73, "", "cannot create lock file dangling: it is a symbolic link to nothing"),

@@ -186,7 +186,7 @@ fn a_tilde_that_no_shell_has_replaced_is_told() {
 #[test]
 fn an_empty_word_is_told() {
     let desk = Desk::new();
-    let hint = "; the word is empty, perhaps by a variable that is not set";
+    let hint = "; the word is empty, perhaps because a variable is not set";
     let missing = reason(libc::ENOENT);
     let line = format!("cannot open lock file : {missing}{hint}");
     desk.says(&["", "true"], 66, &line);

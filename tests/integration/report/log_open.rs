@@ -37,7 +37,7 @@ fn a_log_that_cannot_be_opened_is_73_and_nothing_runs_nor_is_the_lock_asked_for(
         ),
     ] {
         let hint = match log {
-            "" => "; the word is empty, perhaps by a variable that is not set",
+            "" => "; the word is empty, perhaps because a variable is not set",
             "no/log" => "; there is no folder no",
             _ => "",
         };
@@ -62,8 +62,8 @@ fn no_log_without_a_command_and_none_in_the_lock_file_itself() {
         shell.args(["-c", script, NONOVERLAP]);
         shell.current_dir(scene.path("")).run()
     };
-    let other = "nonoverlap: --log takes another file than the lock file";
-    let no_command = "nonoverlap: --log takes a command\n";
+    let other = "nonoverlap: --log needs a file other than the lock file";
+    let no_command = "nonoverlap: --log needs a command\n";
     for (words, message) in [
         ("--log log lock", no_command),
         ("--log log 9 9<.", no_command),

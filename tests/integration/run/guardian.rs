@@ -392,8 +392,8 @@ fn a_lock_that_the_caller_keeps_stays_the_callers() {
          grep -c ^lock /proc/$$/fdinfo/9\n{NONOVERLAP} -E 5 {lock} true; echo $?"
     );
     let held = format!(
-        "nonoverlap: {} is held by this very job: it was started under the same lock, on descriptor 9, \
-         which it has inherited; remove one of the two; not started\n",
+        "nonoverlap: {} is held by this very job: it was started under the same lock and inherited it on \
+         descriptor 9; remove one of the two nonoverlap calls; not started\n",
         scene.lock().display()
     );
     Command::new("sh")

@@ -345,7 +345,7 @@ fn in_process_1_of_a_namespace_nothing_runs() {
         .arg(&log)
         .arg(scene.lock());
     let message = format!(
-        "nonoverlap: cannot end the job of {}: it would be process 1, which the kernel sends no signal\n",
+        "nonoverlap: cannot end the job of {}: it would be process 1, to which the kernel delivers no such signal\n",
         scene.lock().display()
     );
     unshare.args(["echo", "ran"]).run().expect(71, "", &message);
@@ -413,11 +413,11 @@ fn what_it_does_not_go_together_with_is_refused() {
     for (arguments, message) in [
         (
             &["--max-runtime", "1", "9"][..],
-            "--max-runtime takes a command",
+            "--max-runtime needs a command",
         ),
         (
             &["--max-runtime", "1", "-u", "9"],
-            "--max-runtime takes a command",
+            "--max-runtime needs a command",
         ),
         (
             &["--max-runtime", "0", "l", "true"],
@@ -425,24 +425,27 @@ fn what_it_does_not_go_together_with_is_refused() {
         ),
         (
             &["--max-runtime", "1w", "l", "true"],
-            "not a duration, such as 90, 90s, 1.5m, 2h or 1d: '1w'",
+            "--max-runtime takes a duration, such as 90, 90s, 1.5m, 2h or 1d, not '1w'",
         ),
         (
             &["-F", "--max-runtime", "1", "l", "true"],
-            "-F starts no guardian: not with --max-runtime",
+            "-F cannot be used with --max-runtime, which needs a guardian",
         ),
-        (&["-oF", "l", "true"], "-F starts no guardian: not with -o"),
+        (
+            &["-oF", "l", "true"],
+            "-F cannot be used with -o, which needs a guardian",
+        ),
         (
             &["-F", "x://y", "true"],
-            "-F starts no guardian: with a lock on a server only under --on-lost ignore",
+            "-F works with a lock on a server only with --on-lost ignore, which needs no guardian",
         ),
         (
             &["--kill-after", "1", "l", "true"],
-            "--kill-after goes together with --max-runtime, or with SCHEME:// under --on-lost term",
+            "--kill-after works only with --max-runtime, or with SCHEME:// and --on-lost term",
         ),
         (
             &["--kill-after", "1", "--on-lost", "kill", "x://y", "true"],
-            "--kill-after goes together with --max-runtime, or with SCHEME:// under --on-lost term",
+            "--kill-after works only with --max-runtime, or with SCHEME:// and --on-lost term",
         ),
     ] {
         let ended = nonoverlap(arguments).current_dir(scene.path("")).run();

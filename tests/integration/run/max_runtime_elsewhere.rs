@@ -89,8 +89,8 @@ fn a_job_that_has_become_another_users_is_not_ended_and_the_log_says_so() {
     let lines: Vec<_> = log.lines().map(|line| &line[26..]).collect();
     let of_pid = |what: &str| format!("nonoverlap: l: PID {pid} {what}");
     for (line, signal) in [(lines[1], 15), (lines[2], 9)] {
-        let what = format!("cannot be sent signal {signal}: Operation not permitted");
-        assert_eq!(line, of_pid(&what), "{log}");
+        let what = format!("cannot send signal {signal} to PID {pid}: Operation not permitted");
+        assert_eq!(line, format!("nonoverlap: l: {what}"), "{log}");
     }
     // It has not ended because of that. (How it did, the guardian may not see.)
     assert!(lines[3].starts_with(&of_pid("ended after ")), "{log}");

@@ -70,7 +70,7 @@ fn where_path_leads_to_nothing_the_status_says_whether_there_was_anything() {
     let not_found = (127, "No such file or directory");
     let here = "No such file or directory; it is in the working directory: ./tool";
     let empty =
-        "No such file or directory; the word is empty, perhaps by a variable that is not set";
+        "No such file or directory; the word is empty, perhaps because a variable is not set";
     let table: &[(&[u8], &str, (i32, &str))] = &[
         (b"bare", "tool", (127, here)),
         (b"no/such/folder:bare", "tool", (127, here)),

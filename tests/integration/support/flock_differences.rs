@@ -3,6 +3,7 @@
 
 /// One line, in a shell of its own, in the folder that `flock_lines.rs` describes.
 pub struct Difference {
+    /// How its item in the manual's AS FLOCK begins.
     pub why: &'static str,
     pub line: &'static str,
     /// Our exit status (a signal's number with a minus), and our stdout.
@@ -23,15 +24,17 @@ pub enum Theirs {
 use Theirs::{Hangs, Is, TooOld};
 
 const UNLOCK: &str = "-u with a command is refused";
-const EXECS: &str = "it execs where flock forks";
-const CHILDREN: &str = "SIGCHLD is left as it was";
-const FIFO: &str = "a FIFO does not hang it";
-const LINES: &str = "verbose lines are not lost under -F";
-const NAMES: &str = "long options are not abbreviated";
-const LINK: &str = "nothing is made through a symbolic link";
-const TIMES: &str = "a time to wait is a number from 0 up, and none is too long";
-const DESCRIPTORS: &str = "the lock file is on a descriptor from 60 up";
-const NEW: &str = "flock has it since 2.41 or later";
+const EXECS: &str = "It becomes the command by exec where flock forks.";
+const CHILDREN: &str = "SIGCHLD is left as it was; flock resets it.";
+const FIFO: &str = "A FIFO as the lock file does not make it hang.";
+const LINES: &str = "The lines of --verbose are not lost under -F";
+const NAMES: &str = "Long options cannot be abbreviated";
+const LINK: &str = "No file is created through a symbolic link:";
+const TIMES: &str = "-w is refused with 64 if its argument is negative or not a number.";
+const DESCRIPTORS: &str = "The lock file is on a descriptor from 60 up,";
+const SIZES: &str = "--start and --length beyond 2^63 - 1 are refused with 64";
+/// Not in the manual: flock is as is written here.
+pub const NEW: &str = "flock has it since 2.41 or later";
 
 /// flock's lines under --verbose, digits made alike.
 const TRUE: &str = "flock: getting lock took #.###### seconds\nflock: executing true\n";
@@ -76,6 +79,8 @@ pub const DIFFERENCES: &[Difference] = &[
     row(TIMES, "flock -w 1e20 free true", (0, ""), Is(71, "")),
     row(DESCRIPTORS, "exec 0<&-; flock free cat 2>/dev/null", (1, ""), Is(0, "")),
     row(DESCRIPTORS, "ulimit -n 10; flock free true", (71, ""), Is(0, "")),
+    row(SIZES, "flock --start 9223372036854775808 fresh true; s=$?; ls fresh 2>/dev/null; exit $s", (64, ""), TooOld),
+    row(SIZES, "flock --length 9223372036854775808 free true", (64, ""), TooOld),
     row(NEW, "flock --fcntl free kinds", (0, "OFDLCK WRITE\n"), TooOld),
     row(NEW, "flock --fcntl -s free kinds", (0, "OFDLCK READ\n"), TooOld),
     row(NEW, "flock --fcntl dir true", (65, ""), TooOld),

@@ -179,7 +179,7 @@ fn a_script_that_lets_go_of_the_lock_itself_is_not_in_the_way_where_its_file_is_
     let job = Holder::start(nonoverlap([&lock]).args(["bash", "-c", hold]));
     let ended = nonoverlap([&lock]).args(["echo", "ran"]).run();
     assert_eq!((ended.code(), &*ended.stdout()), (Some(0), "ran\n"));
-    let named = format!("PID {} ", job.pid());
+    let named = format!("PID {}, ", job.pid());
     assert!(ended.stderr().contains(&named), "{ended:?}");
     assert_ne!(fs::read_to_string(&lock).unwrap(), record_of(job.pid()));
     // Nobody can tell such a run from one that holds another file.

@@ -398,7 +398,7 @@ fn what_is_not_for_a_server_is_refused_before_a_helper_is_started() {
         (&["--fcntl", &word, "true"], of_file("--fcntl")),
         (&["--start", "0", &word, "true"], of_file("--fcntl")),
         (&["--length", "1", &word, "true"], of_file("--fcntl")),
-        (&["-u", &word, "true"], "-u drops the lock of a descriptor".to_owned()),
+        (&["-u", &word, "true"], "-u releases the lock of a descriptor".to_owned()),
         (&["-u", &word], "bad file descriptor".to_owned()),
         (&[&word], "bad file descriptor".to_owned()),
         (&["--on-lost", "TERM", &word, "true"], "--on-lost takes term, kill or ignore, not 'TERM'".to_owned()),

@@ -405,7 +405,7 @@ fn where_the_job_could_not_be_ended_nothing_runs() {
     };
     let (word, found) = (server.word(), server.scene.path("ran"));
     let not_reached = "SIGTERM is ignored or blocked here";
-    let first = "it would be process 1, which the kernel sends no signal";
+    let first = "it would be process 1, to which the kernel delivers no such signal";
     let ignored = ["env", "--ignore-signal=TERM"];
     let blocked = ["env", "--block-signal=TERM"];
     let namespace = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
