@@ -67,8 +67,8 @@ pub struct Table {
     locks: Vec<Entry>,
     /// Which of them are on a file.
     by_file: Index,
-    /// How many wait for the locks on a file, as the pieces say.
-    waiters: Vec<(Inode, usize)>,
+    /// How many wait for a lock, by its number, as the piece says in which they are most.
+    waiters: BTreeMap<usize, usize>,
     /// Pieces whose locks are to be added.
     new: Vec<Vec<u8>>,
     /// Why a lock that stood there all the time may be missing, if that is so: EAGAIN where the table
@@ -127,8 +127,8 @@ impl Table {
 
     /// How many wait for a lock on this file.
     pub fn waiters(&self, file: &Inode) -> usize {
-        let counts = self.waiters.iter().filter(|(it, _)| it == file);
-        counts.map(|(_, count)| *count).max().unwrap_or(0)
+        let numbers = self.by_file.get(file.as_bytes()).into_iter().flatten();
+        numbers.filter_map(|lock| self.waiters.get(lock)).sum()
     }
 
     /// Reads the table by two descriptors. Returns whether all pieces joined.
@@ -234,26 +234,34 @@ impl Table {
 
     /// Adds what a piece says to what is known.
     fn add(&mut self, piece: &[u8]) {
-        let before = self.waiters.len();
+        // A piece may begin with the rest of a lock of an older moment, which may come once more in it.
+        let mut row = None;
         for line in lines(piece) {
             let Some(entry) = std::str::from_utf8(line).ok().and_then(Entry::of) else {
                 continue;
             };
             if !entry.waits {
-                // The pieces overlap.
-                if !self.has(&entry) {
-                    let numbers = self.by_file.entry(entry.file.clone().into_bytes());
-                    numbers.or_default().push(self.locks.len());
-                    self.locks.push(entry);
-                }
-                continue;
-            }
-            // Those who wait for the same lock stand in a row behind it, in the same piece.
-            match self.waiters.get_mut(before..).and_then(<[_]>::last_mut) {
-                Some((file, count)) if *file == entry.file => *count += 1,
-                _ => self.waiters.push((entry.file, 1)),
+                row = Some((self.number_of(entry), 0));
+            } else if let Some((lock, count)) = &mut row {
+                // Those who wait for a lock stand in a row behind it, in the same piece.
+                *count += 1;
+                let most = self.waiters.entry(*lock).or_default();
+                *most = (*most).max(*count);
             }
         }
+    }
+
+    /// The number of a lock, which may be known: the pieces overlap.
+    fn number_of(&mut self, lock: Entry) -> usize {
+        let numbers = self.by_file.entry(lock.file.clone().into_bytes());
+        let numbers = numbers.or_default();
+        let is_it = |number: &&usize| self.locks.get(**number) == Some(&lock);
+        if let Some(&known) = numbers.iter().find(is_it) {
+            return known;
+        }
+        numbers.push(self.locks.len());
+        self.locks.push(lock);
+        self.locks.len() - 1
     }
 }
 

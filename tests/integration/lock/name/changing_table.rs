@@ -372,3 +372,40 @@ fn a_holder_among_other_mounts_whose_first_thread_has_ended_is_found() {
     let told = nonoverlap(["--status"]).arg(&lock).run();
     assert_eq!(told.code(), Some(HELD), "{told:?}");
 }
+
+#[test]
+fn who_waits_is_counted_once_though_a_lock_moves_from_one_piece_into_the_next() {
+    if !has_tool("python3", "locks that come and go") {
+        return;
+    }
+    let _alone = alone();
+    let scene = Scene::new();
+    let queue = scene.file("queue", "");
+    // Behind it in the table there is more than a piece.
+    let elsewhere = Scene::new();
+    let mut behind = Juggler::start(&elsewhere, 90);
+    behind.hold(true);
+    let _first = Holder::start(here(NONOVERLAP).arg(&queue).args(HOLD));
+    let _waiters = waiters(&queue, 1);
+    let mut juggler = Juggler::start(&scene, 1);
+    // One of these numbers of locks before it has it stand where the first piece of half a size ends.
+    let mut before = Vec::new();
+    for _ in 0..30 {
+        let file = scene.path(format!("before.{}", before.len()));
+        before.push(Holder::start(here(NONOVERLAP).arg(&file).args(HOLD)));
+        for piece in 2..PIECES {
+            let mut status = nonoverlap(["--status"]);
+            let mut number = 0;
+            let told = gated(status.arg(&queue), |_| {
+                number += 1;
+                juggler.hold(number >= piece);
+            });
+            juggler.hold(false);
+            let said = told.stdout();
+            assert!(
+                said.ends_with("; 1 process waits\n"),
+                "piece {piece}: {told:?}"
+            );
+        }
+    }
+}
