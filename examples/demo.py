@@ -52,11 +52,9 @@ def run(command, folder, shells):
     )
     shells.append(shell)
     shell.wait()
-    # The next line is for the time when the job runs, or is gone.
+    # The next line is for the time when the job runs.
     if command.endswith("&"):
         wait_for(f": {command.split(LOCK)[1].strip(' &')}", lock)
-    elif command.startswith("kill"):
-        wait_for(": free;", lock)
     os.set_blocking(terminal, False)
     try:
         said = os.read(terminal, 65536).decode()

@@ -138,6 +138,11 @@ impl RawOptions {
                 (None, None) => Ok(Request::StatusOfInstalled(format)),
             };
         }
+        if paths.iter().any(CStr::is_empty) {
+            return Err(usage(
+                "the name of the lock file is empty, perhaps because a variable is not set",
+            ));
+        }
         let mut behind = paths.from(1).iter();
         if let Some(word) = behind.find(|word| word.to_bytes().starts_with(b"-")) {
             return Err(usage(format_args!(

@@ -1,6 +1,7 @@
 //! The folders that a run needs, made where they are not there.
 
 use std::fs::{self, DirBuilder};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +18,28 @@ pub struct Wanted<'a> {
     pub file: &'a Path,
     /// The mode of each folder that is made for it, less the umask.
     pub mode: u32,
+}
+
+/// Refuses a folder that is not there and whose name begins with `~`: a shell has left it as it was.
+///
+/// # Errors
+///
+/// [`Error::Folder`] with ENOENT.
+pub fn check(wanted: &[Wanted<'_>]) -> Result<(), Error> {
+    let is_tilde = |folder: &Path| {
+        let name = folder.file_name().unwrap_or_default();
+        name.as_bytes().starts_with(b"~") && !folder.is_dir()
+    };
+    match wanted
+        .iter()
+        .find(|it| it.file.ancestors().skip(1).any(is_tilde))
+    {
+        Some(it) => {
+            let file = it.file.as_os_str().to_owned();
+            Err(Error::Folder(it.verb, file, Errno::NOENT))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Makes the folders of these files, and those on the way to them. Gives the ones that were not there.

@@ -63,11 +63,13 @@ pub fn install(asked: &Install) -> Result<Outcome, Error> {
     let lock_file = is_file.then_some(lock.as_path());
     let places = [Some(here.path()), lock_file, log.as_deref()];
     let remarks = remarks(asked.run.target, replaced, &programs, &places);
+    let wanted = wanted_folders(asked, &lock, log.as_deref());
+    folders::check(&wanted)?;
     if asked.apply == Apply::Preview {
         remarks.iter().for_each(|remark| remark.tell(verbosity));
         return Ok(shown(crontab));
     }
-    let made = folders::make(&wanted_folders(asked, &lock, log.as_deref()))?;
+    let made = folders::make(&wanted)?;
     crontab::change(&before, &crontab).inspect_err(|_| {
         // What the crontab may have after all needs its folders.
         if crontab::read().is_ok_and(|now| now == before) {

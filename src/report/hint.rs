@@ -23,7 +23,10 @@ impl Display for Advised<'_> {
         self.0.fmt(out)?;
         match self.0 {
             Error::Open(LockTarget::File(path), Errno::NOENT) => for_path(out, path.to_bytes()),
-            Error::Log(path, Errno::NOENT) => for_path(out, path.as_bytes()),
+            Error::Log(path, Errno::NOENT) | Error::Folder(_, path, Errno::NOENT) => {
+                for_path(out, path.as_bytes())
+            }
+            Error::ReadLog(path, Some(Errno::NOENT)) => for_path(out, path.to_bytes()),
             Error::Execute {
                 program,
                 reason: Errno::NOENT | Errno::NOTDIR,
@@ -34,9 +37,10 @@ impl Display for Advised<'_> {
                     true => taken(out, lock)?,
                     false => for_command(out, program)?,
                 }
-                match made_lock {
-                    true => write!(out, "; this run made the file {lock}"),
-                    false => Ok(()),
+                match (made_lock, is_program(lock)) {
+                    (true, true) => write!(out, "; this run made the file {lock}: remove it"),
+                    (true, false) => write!(out, "; this run made the file {lock}"),
+                    (false, _) => Ok(()),
                 }
             }
             Error::Execute {
@@ -62,16 +66,22 @@ fn for_path(out: &mut Formatter<'_>, path: &[u8]) -> fmt::Result {
     let Some(missing) = folders.take_while(|folder| !folder.exists()).last() else {
         return Ok(());
     };
-    let missing = missing.as_os_str().as_bytes();
-    write!(out, "; there is no folder {}", Escaped(missing))?;
-    match missing.starts_with(b"~") {
-        true => out.write_str(TILDE),
+    let shown = Escaped(missing.as_os_str().as_bytes());
+    write!(out, "; there is no folder {shown}")?;
+    tilde(out, missing)
+}
+
+/// For a folder that is not there.
+pub fn tilde(out: &mut Formatter<'_>, folder: &Path) -> fmt::Result {
+    let name = folder.file_name().unwrap_or_default();
+    match name.as_bytes().starts_with(b"~") {
+        true => write!(out, ": {TILDE}"),
         false => Ok(()),
     }
 }
 
-/// For a folder of that name.
-const TILDE: &str = ": a shell replaces ~ only at the start of a word, without quotes";
+/// For a name that begins so.
+const TILDE: &str = "a shell replaces ~ only at the start of a word, without quotes";
 
 /// Whether what is locked could be executed, and so was perhaps meant to be.
 fn is_program(lock: &LockTarget) -> bool {
@@ -98,6 +108,7 @@ fn for_command(out: &mut Formatter<'_>, program: &CStr) -> fmt::Result {
     }
     out.write_str(match name {
         [] => EMPTY,
+        [b'~', ..] => return write!(out, "; {TILDE}"),
         _ if !name.contains(&b'/') && Path::new(OsStr::from_bytes(name)).is_file() => {
             return write!(out, "; it is in the working directory: ./{}", Escaped(name));
         }

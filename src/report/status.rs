@@ -7,6 +7,7 @@ use std::fmt::{self, Display, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use super::hint::tilde;
 use super::holders::{Sentence, but_no_nonoverlap, why_unknown};
 use super::installed::InstalledRun;
 use super::log_tail;
@@ -186,7 +187,10 @@ impl Display for NoPart<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = |path: &Path| Escaped(path.as_os_str().as_bytes()).to_string();
         match self.0 {
-            Missing::Folder(folder) => write!(out, "there is no folder {}", shown(folder)),
+            Missing::Folder(folder) => {
+                write!(out, "there is no folder {}", shown(folder))?;
+                tilde(out, folder)
+            }
             Missing::NoFolder(file) => write!(out, "{} is not a folder", shown(file)),
         }
     }

@@ -494,6 +494,32 @@ fn the_folder_of_the_log_is_made() {
     assert!(!Path::new("/log").exists() && !table.work().join("log").exists());
 }
 
+#[test]
+fn a_tilde_that_no_shell_has_replaced_is_refused_before_anything_is_made() {
+    let table = Table::stand_in();
+    let folder = table.work().join("~");
+    for (words, what) in [
+        (&["--log=~/log/l", "l", "true"][..], "log"),
+        (&["~/locks/l", "true"], "lock file"),
+        (&["--dry-run", "~/locks/l", "true"], "lock file"),
+    ] {
+        let mut install = table.nonoverlap(["--install", "@daily"]);
+        let ended = install.args(words).run();
+        let said = ended.stderr();
+        let start = format!("nonoverlap: cannot create the folder of {what} ");
+        let end = format!(
+            "; there is no folder {}: a shell replaces ~ only at the start of a word, without quotes\n",
+            folder.display()
+        );
+        assert!(
+            said.starts_with(&start) && said.ends_with(&end),
+            "{ended:?}"
+        );
+        assert_eq!((ended.code(), ended.stdout()), (Some(73), String::new()));
+        assert!(!folder.exists() && table.text().is_none(), "{ended:?}");
+    }
+}
+
 /// What is said when these folders were made in `work`.
 fn made_folders(table: &Table, made: &[&str]) -> String {
     let said = made.iter().map(|name| {

@@ -9,7 +9,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::support::harness::{
-    Holder, NONOVERLAP, Run, Scene, Watchdog, has_tool, is_root, nonoverlap, quoted,
+    Holder, NONOVERLAP, Run, Scene, Watchdog, becomes_free, eventually, has_tool, is_root,
+    locks_on, nonoverlap, quoted,
 };
 
 /// Tells the open files of the process.
@@ -28,6 +29,7 @@ const KEEPERS: &[&[&str]] = &[
     &["setsid", "-w", "sh", "-c", OPEN_FILES],
     &["timeout", "60", "sh", "-c", OPEN_FILES],
     &["setpriv", "--no-new-privs", "sh", "-c", OPEN_FILES],
+    &["fish", "--no-config", "-c", "sh -c 'ls -l /proc/$$/fd; :'"],
     &["perl", "-e", "system @ARGV", "sh", "-c", OPEN_FILES],
     &["python3", "-c", "import os, sys; os.system(sys.argv[1])", OPEN_FILES],
     &["python3", "-c", "import subprocess, sys; subprocess.run(sys.argv[1:], close_fds=False)", "sh", "-c", OPEN_FILES],
@@ -93,6 +95,56 @@ fn what_is_handed_to_a_server_runs_without_the_lock() {
     let said = String::from_utf8(server.stdout).unwrap();
     assert!(said.contains(" 1 -> "), "{said}");
     assert!(!said.contains(scene.lock().to_str().unwrap()), "{said}");
+}
+
+#[test]
+fn what_is_handed_to_tmux_has_the_lock_only_if_tmux_is_started_for_it() {
+    if !has_tool("tmux", "a server that starts commands") {
+        return;
+    }
+    let scene = Scene::new();
+    let lock = quoted(&scene.lock());
+    let tmux = |words: &str| {
+        let mut shell = Command::new("sh");
+        let line = format!("tmux -S server -f /dev/null {words}");
+        shell.args(["-c", &line]).env("TERM", "dumb");
+        shell.env_remove("TMUX").current_dir(scene.path(""));
+        shell
+    };
+    let new = "new-session -d 'exec cat'";
+    let under_lock = |new: &str| {
+        let line = format!(
+            "exec {} {lock} tmux -S server -f /dev/null {new}",
+            quoted(NONOVERLAP.as_ref())
+        );
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &line]).env("TERM", "dumb");
+        shell
+            .env_remove("TMUX")
+            .current_dir(scene.path(""))
+            .run()
+            .expect(0, "", "");
+    };
+    // The server that the job starts inherits the lock, and keeps it when the job has ended.
+    under_lock(new);
+    assert!(!locks_on(&scene.lock()).is_empty());
+    tmux("kill-server").run().expect(0, "", "");
+    becomes_free(&scene.lock());
+    // One that was there before does not have it, and neither does what it starts.
+    eventually("the server is gone", || {
+        tmux("list-sessions").run().code() == Some(1)
+    });
+    tmux(new).run().expect(0, "", "");
+    under_lock(new);
+    becomes_free(&scene.lock());
+    // What is in the session holds it, if it is nonoverlap that is started there.
+    let command = format!("{} {lock} cat", quoted(NONOVERLAP.as_ref()));
+    tmux(&format!("new-session -d {}", quoted(command.as_ref())))
+        .run()
+        .expect(0, "", "");
+    eventually("it is held", || !locks_on(&scene.lock()).is_empty());
+    tmux("kill-server").run().expect(0, "", "");
+    becomes_free(&scene.lock());
 }
 
 #[test]

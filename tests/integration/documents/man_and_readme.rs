@@ -107,9 +107,9 @@ fn what_the_name_flock_takes_away_is_as_documented() {
     assert_eq!(BTreeSet::from_iter(items(man)), new);
     // Nothing stands in the place of a status that only a lock on a server has.
     assert!(gone.remove("78"));
-    assert!(man.contains("\nwithout 78,"));
+    assert!(man.contains("\nbut 78 does not occur,"));
     let gone = Vec::from_iter(gone).join(" and ");
-    let in_man = between(man, "this one in place of ", ":\n");
+    let in_man = between(man, "this one stands in place of ", ":\n");
     assert_eq!(in_man, gone);
 }
 
@@ -169,6 +169,21 @@ fn the_readme_has_at_most_3000_words() {
 #[test]
 fn each_trouble_in_the_readme_names_its_tests_and_they_exist() {
     let section = readme_section("Troubleshooting");
+    let symptoms: Vec<_> = section
+        .lines()
+        .filter_map(|line| line.strip_prefix("### "))
+        .collect();
+    let expected = [
+        "It never runs",
+        "Two ran at once",
+        "My output file is empty",
+        "The lock is held after the job's end",
+        "I killed it and the lock is still held",
+        "The PID is wrong",
+        "No mail comes",
+        "`--status` cannot tell",
+    ];
+    assert_eq!(symptoms, expected);
     for symptom in section.split("\n### ").skip(1) {
         let troubles: Vec<_> = symptom.split("\n- ").skip(1).collect();
         assert!(!troubles.is_empty(), "{symptom}");
@@ -250,11 +265,13 @@ fn what_the_documents_link_to_exists() {
         ("CONTRIBUTING.md", CONTRIBUTING),
         ("DESIGN.md", DESIGN),
         ("CHANGELOG.md", CHANGELOG),
+        ("benches/README.md", BENCHES),
     ] {
         let links: Vec<_> = links(text).collect();
         assert!(!links.is_empty(), "{name}");
+        let page = Path::new(ROOT).join(name);
         for link in links.iter().filter(|link| !link.starts_with("https://")) {
-            assert!(Path::new(ROOT).join(link).exists(), "{link} in {name}");
+            assert!(page.with_file_name(link).exists(), "{link} in {name}");
         }
     }
 }
@@ -474,6 +491,35 @@ fn the_figures_of_a_start_are_those_that_the_bench_saved() {
         overhead("flock -n"),
     );
     assert!(cost.contains(&said), "{said}");
+
+    let drawn = texts_of("benches/overhead.svg");
+    for case in starts.iter().skip(1) {
+        let name = case["name"].as_str().unwrap().to_owned();
+        let bar = [name, format!("{:.0}", case["overhead"].as_f64().unwrap())];
+        assert!(drawn.windows(2).any(|texts| texts == bar), "{bar:?}");
+    }
+
+    let memory = saved["memory"].as_array().unwrap();
+    let written = |name: &str| {
+        let case = memory.iter().find(|case| case["name"] == name).unwrap();
+        case["written_kilobytes"].as_u64().unwrap()
+    };
+    let guardians = |option: &str| {
+        written(&format!("nonoverlap (musl) {option}")) - written("nonoverlap (musl)")
+    };
+    let said = format!(
+        "a guardian takes {} KB, with `--max-runtime` {} KB.",
+        guardians("-o"),
+        guardians("--max-runtime 1h")
+    );
+    assert!(BENCHES.replace('\n', " ").contains(&said), "{said}");
+}
+
+/// The texts in a picture, from the first on.
+fn texts_of(picture: &str) -> Vec<String> {
+    let picture = fs::read_to_string(Path::new(ROOT).join(picture)).unwrap();
+    let texts = picture.lines().filter(|line| !line.starts_with('<'));
+    texts.map(str::to_owned).collect()
 }
 
 #[test]
@@ -489,6 +535,17 @@ fn the_day_in_the_readme_is_the_one_that_the_bench_saved() {
             figure("refused_per_run")
         )
     };
+    let drawn = texts_of("benches/day.svg");
+    let bars: Vec<_> = drawn.iter().skip(2).step_by(2).collect();
+    let said = |row: &serde_json::Value| figures(row).replace(" | ", ", refused per run: ");
+    assert_eq!(
+        bars,
+        rows.iter()
+            .map(said)
+            .collect::<Vec<_>>()
+            .iter()
+            .collect::<Vec<_>>()
+    );
     // Each job without and with -w 119.
     let rows = rows.chunks(2).map(|ways| {
         let [refused, waiting] = ways else {

@@ -4,4 +4,5 @@ mod caveats;
 mod comparison;
 mod layers;
 mod man_and_readme;
+mod readme_commands;
 mod recipes;

@@ -48,7 +48,7 @@ fn a_program_taken_as_the_lock_file_is_named_and_so_is_the_file_that_was_made() 
     let desk = Desk::new();
     let what = format!("cannot execute parser.py: {}", reason(libc::ENOENT));
     let taken = "; python3 was taken as the lock file";
-    let made = "; this run made the file python3";
+    let made = "; this run made the file python3: remove it";
     desk.0.file("parser.py", "");
     let words = &["python3", "parser.py"];
     desk.says(words, 127, &format!("{what}{taken}{made}"));
@@ -158,6 +158,8 @@ fn a_missing_folder_is_named() {
         desk.says(&[file, "true"], 66, &line);
         let line = format!("cannot open log {shown}: {missing}{hint}");
         desk.says(&["--log", file, "l", "true"], 73, &line);
+        let line = format!("cannot read log {shown}: {missing}{hint}");
+        desk.says(&["--history", file], 66, &line);
     }
 }
 
@@ -176,6 +178,13 @@ fn a_tilde_that_no_shell_has_replaced_is_told() {
         let log = format!("--log={file}");
         desk.says(&[&log, "l", "true"], 73, &line);
     }
+    let hint = "a shell replaces ~ only at the start of a word, without quotes";
+    let line = format!("cannot read log ~/log: {missing}; there is no folder ~: {hint}");
+    desk.says(&["--history", "~/log"], 66, &line);
+    let asked = desk.command(&["--status", "~/lock"]).run();
+    let answer = format!("~/lock: free; there is no folder ~: {hint}\n");
+    asked.expect(3, &answer, "");
+    desk.is_not_found("~/bin/job", &format!("; {hint}"));
     // A folder of that name is one.
     fs::create_dir(desk.0.path("~")).unwrap();
     desk.command(&["~/lock", "python3"])
@@ -193,6 +202,12 @@ fn an_empty_word_is_told() {
     desk.is_not_found("", hint);
     let line = format!("cannot open log : {missing}{hint}");
     desk.says(&["--log", "", "l", "true"], 73, &line);
+    let line = format!("cannot read log : {missing}{hint}");
+    desk.says(&["--history", ""], 66, &line);
+    // Nothing is free that was not asked for.
+    let line = "the name of the lock file is empty, perhaps because a variable is not set";
+    desk.says(&["--status", ""], 64, line);
+    desk.says(&["--status", "-q", "l", ""], 64, line);
 }
 
 #[test]
