@@ -487,3 +487,25 @@ fn nobody_else_can_read_what_crontab_is_given() {
     );
     assert_eq!(fs::read_dir(scratch.path("")).unwrap().count(), 0);
 }
+
+#[test]
+fn what_crontab_leaves_behind_is_not_waited_for() {
+    let table = Table::kept_by(
+        "#!/bin/sh\n[ -e FOLDER/fifo ] || mkfifo FOLDER/fifo\n(exec cat FOLDER/fifo) <&- &\n\
+         if [ \"$1\" = -l ]; then [ -e FOLDER/crontab ] && exec cat FOLDER/crontab; \
+         echo no crontab for me >&2; exit 1; fi\ncat >FOLDER/crontab\n",
+    );
+    let ended = table.nonoverlap(INSTALL).run();
+    assert_eq!(ended.code(), Some(0), "{ended:?}");
+    let ended = table.nonoverlap(["--status"]).run();
+    assert!(ended.stdout().contains("/l: free"), "{ended:?}");
+    // What was left behind ends with the writer of the FIFO.
+    let fifo = table.file().with_file_name("fifo");
+    drop(
+        fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(fifo)
+            .unwrap(),
+    );
+}
