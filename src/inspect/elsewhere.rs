@@ -4,7 +4,6 @@
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::slice;
-use std::thread;
 use std::time::Duration;
 
 use rustix::fs::{self, Mode, OFlags};
@@ -101,7 +100,8 @@ const INTERVAL: Duration = Duration::from_millis(1);
 fn stand(marks: &[&Said]) -> bool {
     (0..LOOKS).all(|count| {
         if count > 0 {
-            thread::sleep(INTERVAL);
+            // A look that comes too early finds a mark that is about to go.
+            let _ = sys::pause(INTERVAL);
         }
         let now = Snapshot::take();
         marks.iter().any(|(mark, _)| now.marks().contains(mark))

@@ -8,7 +8,6 @@ use std::ffi::{CStr, OsStr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::thread;
 use std::time::Duration;
 
 use rustix::fs::{self, Mode, OFlags};
@@ -155,7 +154,9 @@ pub fn wait(
         match (is_gone, deadline.left(INTERVAL)) {
             (Ok(true), _) => return Ok(true),
             // The next look may well be complete.
-            (Ok(false) | Err(Errno::AGAIN), Some(left)) => thread::sleep(left),
+            (Ok(false) | Err(Errno::AGAIN), Some(left)) => {
+                sys::pause(left).map_err(|reason| Error::Look(target, reason))?;
+            }
             (Ok(false), None) => return Ok(false),
             (Err(reason), _) => return Err(Error::Look(target, reason)),
         }

@@ -1,4 +1,4 @@
-//! The calendar, as the user's time zone has it.
+//! Sleeping, and the calendar as the user's time zone has it.
 
 use std::env;
 use std::ffi::OsString;
@@ -6,7 +6,24 @@ use std::fs;
 use std::mem::MaybeUninit;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::event::{Timespec, poll};
+use rustix::io::Errno;
+
+/// Sleeps for this long, or for less if a signal comes.
+///
+/// # Errors
+///
+/// Where the system does not let us sleep, as a sandbox may: std's own way panics then. What looks again and
+/// again has to end in another way.
+pub fn pause(time: Duration) -> Result<(), Errno> {
+    let time = Timespec::try_from(time).map_err(|_| Errno::INVAL)?;
+    match poll(&mut [], Some(&time)) {
+        Ok(_) | Err(Errno::INTR) => Ok(()),
+        Err(reason) => Err(reason),
+    }
+}
 
 /// A moment by the calendar and the clock on the wall.
 pub struct LocalTime {

@@ -47,7 +47,7 @@ mod words;
 ))]
 mod unwind_stubs;
 
-pub use clock::local_time;
+pub use clock::{local_time, pause};
 pub use descriptor::{callers_descriptor, move_up};
 pub(crate) use entry::entry_point;
 pub use errno::{errno_of, means_lease};

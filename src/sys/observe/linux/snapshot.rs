@@ -11,7 +11,6 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::os::fd::BorrowedFd;
 use std::path::Path;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{OFlags, makedev, stat};
@@ -21,6 +20,7 @@ use super::descriptors::Descriptors;
 use super::mounts::{Inode, ListedFile, Mount, device_of, info_of, mount_of, mounts_of, name_of};
 use super::process::{knows_every_pid, process};
 use super::table::{Api, Entry, Table};
+use crate::sys::clock::pause;
 use crate::sys::file_state::FileId;
 use crate::sys::observe::{FileLocks, Found, MarkedRange, State, WhyUnknown};
 
@@ -184,7 +184,8 @@ impl Snapshot {
             if is_over || count >= FEW_LOOKS && !takers().any(is_ending) {
                 break;
             }
-            thread::sleep(INTERVAL);
+            // Without it the looks go on for as long.
+            let _ = pause(INTERVAL);
         }
         None
     }

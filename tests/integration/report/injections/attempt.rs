@@ -85,7 +85,7 @@ impl Attempt {
     pub fn of(scene: &Scene, mode: &Mode, options: &[&str]) -> Attempt {
         let lock = scene.lock();
         match mode.lock {
-            Lock::New => drop(fs::remove_file(&lock)),
+            Lock::New | Lock::Marked => drop(fs::remove_file(&lock)),
             Lock::Free | Lock::Callers => drop(scene.file("lock", record_of(i32::MAX as u32))),
             Lock::Held => {}
         }
@@ -96,7 +96,15 @@ impl Attempt {
         if mode.crontab.is_some() {
             fs::copy(scene.path("table.before"), scene.path("table")).unwrap();
         }
-        let mut strace = in_scene(scene, "strace");
+        let mut strace = match mode.lock {
+            // The holder is outside, where nothing but its mark is seen of it.
+            Lock::Marked => {
+                let mut unshare = in_scene(scene, "unshare");
+                unshare.args(["--pid", "--fork", "--mount-proc", "strace"]);
+                unshare
+            }
+            _ => in_scene(scene, "strace"),
+        };
         strace.args(["-f", "-b", "execve", "-o", "trace"]);
         strace.args(options);
         match mode.words {
@@ -153,8 +161,9 @@ impl Attempt {
         let is_on_a_server = mode.words.iter().any(|word| word.contains("://"));
         let is_unlocked = ran && !is_on_a_server && !is_ours("lock") && !is_ours("lock.2");
         let status = self.ended.code();
+        let is_held = matches!(mode.lock, Lock::Held | Lock::Marked);
         let expected = statuses(mode.table, &self.failed, error);
-        let is_own = status == Some(mode.own) && ran == (mode.runs && mode.lock != Lock::Held);
+        let is_own = status == Some(mode.own) && ran == (mode.runs && !is_held);
         let is_expected = match &expected {
             Some(statuses) => statuses.iter().any(|&expected| match expected {
                 OWN => is_own,
@@ -176,16 +185,13 @@ impl Attempt {
                 stderr.contains("panicked") || stderr.contains("memory allocation"),
                 "a panic",
             ),
-            (is_unlocked, "it ran without the lock"),
+            (is_unlocked || ran && is_held, "it ran without the lock"),
             (!is_expected, "the exit status"),
             (!is_new && crontab != before, "half a crontab"),
             (status == Some(0) && !is_new, "0 without the new crontab"),
             // Whatever keeps a command from being run is said, but for a conflict, if it can be.
             (is_failure && !is_said && !may_be_silent, "nothing is said"),
-            (
-                mode.lock == Lock::Held && stdout.contains("lock: free"),
-                "it says free",
-            ),
+            (is_held && stdout.contains("lock: free"), "it says free"),
             (
                 mode.words == ["200"] && status == Some(0) && !self.is_locked,
                 "0 without the lock",

@@ -12,7 +12,7 @@ mod trace;
 use std::env;
 use std::fs;
 
-use crate::support::harness::{HOLD, Holder, Scene, has_tool, nonoverlap};
+use crate::support::harness::{HOLD, Holder, Scene, has_tool, is_root, left_out, nonoverlap};
 use crate::support::remote_server::Server;
 use attempt::{Attempt, prepare};
 use table::{
@@ -34,6 +34,9 @@ enum Lock {
     New,
     /// Somebody has it all the time.
     Held,
+    /// Somebody outside of the PID namespace has it all the time, and the lock file was deleted: nothing but
+    /// a mark tells of it.
+    Marked,
     /// The caller has it on its descriptor.
     Callers,
 }
@@ -54,7 +57,7 @@ struct Mode {
 
 const fn run(words: &'static [&'static str], lock: Lock, table: &'static [&'static [Row]]) -> Mode {
     let own = match lock {
-        Lock::Held => 1,
+        Lock::Held | Lock::Marked => 1,
         _ => 0,
     };
     Mode {
@@ -202,6 +205,23 @@ fn the_name_flock_survives_every_error() {
     survives(&run(words, Lock::Held, &[FILE, WAIT]));
 }
 
+/// By an error of a sandbox. (EPERM of the table is an answer: nobody may look, and then it runs.)
+#[test]
+fn a_mark_that_is_seen_survives_every_refusal() {
+    if !is_root() {
+        return left_out("a PID namespace", "needs root to make one");
+    }
+    for words in [&["lock"][..], &["-w", "0.02", "lock"]] {
+        survives_errors(
+            &Scene::new(),
+            &run(words, Lock::Marked, &[]),
+            "ENOSYS",
+        );
+    }
+    let mode = answer(&["--status", "lock"], Lock::Marked, 0, &[]);
+    survives_errors(&Scene::new(), &mode, "ENOSYS");
+}
+
 /// The helper says that the lock is held.
 #[test]
 fn a_lock_on_a_server_that_is_held_survives_every_error() {
@@ -274,12 +294,18 @@ fn survives(mode: &Mode) {
 /// The same in a folder.
 #[track_caller]
 fn survives_in(scene: &Scene, mode: &Mode) {
+    let errors = env::var("NONOVERLAP_ERRORS").unwrap_or_else(|_| ERRORS.to_owned());
+    survives_errors(scene, mode, &errors);
+}
+
+/// The same by these errors.
+#[track_caller]
+fn survives_errors(scene: &Scene, mode: &Mode, errors: &str) {
     if !has_tool("strace", "errors of every call") {
         return;
     }
-    let errors = env::var("NONOVERLAP_ERRORS").unwrap_or_else(|_| ERRORS.to_owned());
     prepare(scene, mode);
-    let holder = (mode.lock == Lock::Held)
+    let holder = matches!(mode.lock, Lock::Held | Lock::Marked)
         .then(|| Holder::start(nonoverlap(["lock"]).args(HOLD).current_dir(scene.path(""))));
     let first = Attempt::of(scene, mode, &[]);
     assert_eq!(first.ended.code(), Some(mode.own), "{:?}", first.ended);
@@ -297,7 +323,7 @@ fn survives_in(scene: &Scene, mode: &Mode) {
         }
     }
     println!(
-        "{:?}: {} calls, {count} injections, {ran} ran, {unlocked} of them unlocked, 0 hung, {} wrong",
+        "{:?}: {} calls, {count} injections, {ran} ran, {unlocked} of them unlocked, {} wrong",
         mode.words,
         first.calls.len(),
         wrong.len()
