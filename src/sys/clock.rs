@@ -106,6 +106,10 @@ fn universal_time(seconds: i64) -> LocalTime {
 /// Where C libraries look for a zone that is not a path (tzset(3)), unless `TZDIR` says otherwise.
 const ZONES: &str = "/usr/share/zoneinfo";
 
+/// What glibc opens in that folder for an empty `TZ`, and for the rules of one such as `EST5EDT` (its
+/// time/tzset.c).
+const GLIBCS_OWN: [&str; 2] = ["Universal", "posixrules"];
+
 /// Whether `TZ` names a FIFO, a terminal or the like. glibc opens it and reads, and waits for whoever
 /// writes there, so that the command would never be started.
 ///
@@ -121,12 +125,19 @@ fn zone_may_hang() -> bool {
     // glibc looks for a relative one in the folder, musl takes one with a dot in front as it is.
     let is_path = name.as_bytes().starts_with(b"/") || name.as_bytes().starts_with(b".");
     let leaves = name.as_bytes().windows(2).any(|two| two == b"..");
-    if name.is_empty() || !(is_path || leaves || folder.is_some()) {
+    if !(is_path || leaves || folder.is_some()) {
         return false;
     }
-    let folder = folder.unwrap_or_else(|| ZONES.into());
-    let in_folder = PathBuf::from(folder).join(&name);
-    let as_it_is = is_path.then(|| PathBuf::from(&name));
+    let others: &[&str] = match folder {
+        Some(_) => &GLIBCS_OWN,
+        None => &[],
+    };
+    let folder = PathBuf::from(folder.unwrap_or_else(|| ZONES.into()));
+    let mut places: Vec<_> = others.iter().map(|other| folder.join(other)).collect();
+    if !name.is_empty() {
+        places.push(folder.join(&name));
+    }
+    places.extend(is_path.then(|| PathBuf::from(&name)));
     let is_no_file = |place: PathBuf| fs::metadata(place).is_ok_and(|found| !found.is_file());
-    is_no_file(in_folder) || as_it_is.is_some_and(is_no_file)
+    places.into_iter().any(is_no_file)
 }

@@ -362,7 +362,16 @@ fn a_zone_that_is_a_fifo_keeps_no_command_from_running() {
     let path = fifo.to_str().unwrap();
     let behind = format!("../../../../../../../../../../../../../..{path}");
     let folder = scene.path("").to_str().unwrap().to_owned();
+    // What glibc opens besides.
+    let rules = scene.path("rules").to_str().unwrap().to_owned();
+    fs::create_dir(&rules).unwrap();
+    for name in ["Universal", "posixrules"] {
+        let fifo = format!("{rules}/{name}");
+        Command::new("mkfifo").arg(fifo).run().expect(0, "", "");
+    }
     for (zone, folder) in [
+        (String::new(), Some(&rules)),
+        ("EST5EDT".to_owned(), Some(&rules)),
         (format!(":{path}"), None),
         (path.to_owned(), None),
         (behind.clone(), None),
