@@ -154,7 +154,7 @@ impl Tries<'_> {
         if take::try_now(file, self.options)? {
             return Ok(None);
         }
-        let kin = kin::of(file, self.options);
+        let kin = kin::of(file, self.options, self.deadline);
         let waits = match (self.deadline, kin) {
             (Deadline::Now, _) | (_, Some(Kin::Ourselves(_) | Kin::Guardian)) => false,
             (Deadline::At(_) | Deadline::Never, kin) => {

@@ -295,6 +295,26 @@ fn a_job_that_hands_no_descriptors_on_is_told_by_its_record() {
     );
 }
 
+/// Only who waits looks at every ancestor.
+#[test]
+fn a_waiting_job_is_told_of_any_ancestor_that_its_record_names() {
+    if !has_tool("python3", "Python's subprocess") {
+        return;
+    }
+    let job = "import subprocess, sys; print(__import__('os').getpid(), flush=True); \
+        sys.exit(subprocess.run(['sh', '-c', '\"$@\"; exit $?', 'sh', *sys.argv[1:]], start_new_session=True).returncode)";
+    for (options, is_told) in [(&["-w", "0.02"][..], true), (&["-q"], false)] {
+        let scene = Scene::new();
+        let mut outer = nonoverlap([scene.lock()]);
+        outer.args(["python3", "-c", job, NONOVERLAP]).args(options);
+        let ended = outer.arg(scene.lock()).args(["echo", "ran"]).run();
+        let pid = ended.stdout().trim_end().to_owned();
+        assert_eq!(ended.code(), Some(1), "{ended:?}");
+        let said = ended.stderr().contains(&named(&pid));
+        assert_eq!(said, is_told, "{ended:?}");
+    }
+}
+
 #[test]
 fn a_job_whose_guardian_has_the_lock_is_told_so_and_waits_for_nobody() {
     for (options, status) in WAYS {

@@ -212,11 +212,7 @@ fn a_mark_that_is_seen_survives_every_refusal() {
         return left_out("a PID namespace", "needs root to make one");
     }
     for words in [&["lock"][..], &["-w", "0.02", "lock"]] {
-        survives_errors(
-            &Scene::new(),
-            &run(words, Lock::Marked, &[]),
-            "ENOSYS",
-        );
+        survives_errors(&Scene::new(), &run(words, Lock::Marked, &[]), "ENOSYS");
     }
     let mode = answer(&["--status", "lock"], Lock::Marked, 0, &[]);
     survives_errors(&Scene::new(), &mode, "ENOSYS");
