@@ -51,6 +51,12 @@ pub fn install(asked: &Install) -> Result<Outcome, Error> {
     if let Some(log) = &asked.run.log {
         log::check_name(log, asked.run.target, asked.run.slots)?;
     }
+    match asked.run.target {
+        LockTarget::File(path) if lock.is_symlink() && !lock.exists() => {
+            return Err(Error::DanglingLink(path));
+        }
+        _ => {}
+    }
     let line = entry::line(asked, &here, &lock)?;
     let verbosity = asked.run.reporting.verbosity;
     let _turn = turn(asked.apply, verbosity)?;
@@ -70,7 +76,14 @@ pub fn install(asked: &Install) -> Result<Outcome, Error> {
         return Ok(shown(crontab));
     }
     let made = folders::make(&wanted)?;
-    crontab::change(&before, &crontab).inspect_err(|_| {
+    let change = || {
+        // Once more: a part that was missing is there now.
+        if let Some(log) = &asked.run.log {
+            log::check_name(log, asked.run.target, asked.run.slots)?;
+        }
+        crontab::change(&before, &crontab)
+    };
+    change().inspect_err(|_| {
         // What the crontab may have after all needs its folders.
         if crontab::read().is_ok_and(|now| now == before) {
             folders::remove(&made);

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use super::target::LockTarget;
 use crate::sys;
-use crate::text::escape::Escaped;
+use crate::text::escape::{Escaped, cut_command_line};
 
 /// Why the command was not run. One variant for each step that can fail, with what it was done to.
 pub enum Error {
@@ -124,7 +124,10 @@ impl Display for Error {
             }
             Error::Execute {
                 program, reason, ..
-            } => cannot(out, "execute", &shown(program), reason),
+            } => {
+                let program = cut_command_line(program.to_bytes());
+                cannot(out, "execute", &Escaped(&program), reason)
+            }
             Error::Folder(verb, file, reason) => cannot(out, verb, &path(file), reason),
             Error::WorkingDirectory(reason) => {
                 cannot(out, "determine", &"the working directory", reason)

@@ -16,10 +16,10 @@ use super::status_json;
 use crate::inspect;
 use crate::inspect::missing::Missing;
 use crate::inspect::state::{Displaced, LockReport, LockState, RecordedProcess};
-use crate::model::error::Reason;
+use crate::model::error::{LEASED, Reason};
 use crate::model::request::{Format, Status};
 use crate::model::target::{self, LockTarget};
-use crate::sys::Snapshot;
+use crate::sys::{self, Snapshot};
 use crate::text::escape::Escaped;
 use crate::text::time::Moment;
 
@@ -122,9 +122,7 @@ impl Display for Line {
                     write!(out, "; its lock file was {}", became(displaced))?;
                 }
                 match &self.1.record {
-                    None if self.1.is_occupied => {
-                        out.write_str("; its lock file holds something other than a PID record")
-                    }
+                    None if self.1.is_occupied => write!(out, "; {OCCUPIED}"),
                     Some((_, RecordedProcess::Holds)) | None => Ok(()),
                     // It may well be the holder that is not seen.
                     Some((record, RecordedProcess::Runs)) if holders.confirmed.is_empty() => {
@@ -141,6 +139,7 @@ impl Display for Line {
                     Some(part) => write!(out, "free; {}", NoPart(part)),
                     None => out.write_str("free; there is no such file"),
                 },
+                None if self.1.is_occupied => write!(out, "free; {OCCUPIED}"),
                 None => out.write_str("free; no run is recorded"),
                 Some((record, process)) => {
                     write!(
@@ -170,6 +169,9 @@ impl Display for Line {
         }
     }
 }
+
+/// What is said of a lock file that has no room for a record.
+const OCCUPIED: &str = "its lock file holds something other than a PID record";
 
 /// What became of a lock file that is not where it was.
 fn became(displaced: Displaced) -> &'static str {
@@ -217,12 +219,11 @@ fn tell_log(out: &mut String, format: Format, path: &OsStr) -> fmt::Result {
             .iter()
             .try_for_each(|line| writeln!(out, "{}", Escaped(line))),
         (Format::Text, Err(reason)) => {
-            writeln!(
-                out,
-                "{}: cannot read the log: {}",
-                Escaped(path.as_bytes()),
-                Reason(reason)
-            )
+            let path = Escaped(path.as_bytes());
+            match sys::means_lease(reason) {
+                true => writeln!(out, "{path}: cannot read the log: {LEASED}"),
+                false => writeln!(out, "{path}: cannot read the log: {}", Reason(reason)),
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ use rustix::io::Errno;
 
 use super::holders::why_unknown;
 use super::installed::InstalledRun;
+use crate::inspect::missing::Missing;
 use crate::inspect::state::{Holder, LockReport, LockState, RecordedProcess};
 use crate::model::error::Reason;
 use crate::model::target::LockTarget;
@@ -62,9 +63,13 @@ fn state(out: &mut String, target: LockTarget, report: &LockReport) -> fmt::Resu
     )?;
     let (exists, deleted) = (JsonOption(report.exists), report.displaced.is_some());
     let marked = JsonOption(report.marked);
+    let missing = report.missing.as_ref().map(|part| match part {
+        Missing::Folder(part) | Missing::NoFolder(part) => Json(part.as_os_str().as_bytes()),
+    });
     write!(
         out,
-        ",\"exists\":{exists},\"deleted\":{deleted},\"marked\":{marked}"
+        ",\"exists\":{exists},\"missing\":{},\"deleted\":{deleted},\"marked\":{marked}",
+        JsonOption(missing)
     )
 }
 
@@ -93,6 +98,7 @@ fn holders(out: &mut String, report: &LockReport) -> fmt::Result {
 
 /// What the file says, and what became of the process that it names.
 fn record(out: &mut String, report: &LockReport) -> fmt::Result {
+    write!(out, ",\"occupied\":{}", report.is_occupied)?;
     let Some((record, process)) = &report.record else {
         out.push_str(",\"record\":null");
         return Ok(());

@@ -520,6 +520,28 @@ fn a_tilde_that_no_shell_has_replaced_is_refused_before_anything_is_made() {
     }
 }
 
+#[test]
+fn what_could_never_run_is_not_installed() {
+    let table = Table::stand_in();
+    symlink("/nope/lock", table.work().join("link")).unwrap();
+    let mut install = table.nonoverlap(["--install", "@daily", "link", "true"]);
+    let said = "nonoverlap: cannot create lock file link: it is a symbolic link to nothing\n";
+    install.run().expect(73, "", said);
+    // The same file by another name, once its folder is there.
+    let words = [
+        "--install",
+        "@daily",
+        "--log",
+        "new/../new/l",
+        "new/l",
+        "true",
+    ];
+    let ended = table.nonoverlap(words).run();
+    let said = "nonoverlap: --log needs a file other than the lock file new/l\n";
+    ended.expect(64, "", said);
+    assert!(!table.work().join("new").exists() && table.text().is_none());
+}
+
 /// What is said when these folders were made in `work`.
 fn made_folders(table: &Table, made: &[&str]) -> String {
     let said = made.iter().map(|name| {

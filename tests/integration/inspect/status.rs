@@ -193,6 +193,11 @@ fn of_a_path_that_leads_nowhere_it_is_said_where_it_breaks_off() {
         let exists = if is_free { "false" } else { "null" };
         let exists = format!(r#","exists":{exists},"#);
         assert!(json.stdout().contains(&exists), "{json:?}");
+        let part = match sentence.strip_prefix("free; there is no folder ") {
+            Some(folder) if !folder.contains('\\') => format!(r#","missing":"{folder}","#),
+            _ => r#","missing":"#.to_owned(),
+        };
+        assert!(json.stdout().contains(&part), "{json:?}");
     }
     let told = status([Path::new("/no/such/folder/l")]).stdout();
     assert_eq!(told, "/no/such/folder/l: free; there is no folder /no\n");
@@ -511,7 +516,9 @@ fn only_a_record_is_taken_for_one() {
     for content in contents {
         let path = scene.file("lock", &content);
         let answer = Asker::here().ask(&path);
-        answer.expect(FREE, "free; no run is recorded", &[("record", "null")]);
+        let fields = [("record", "null"), ("occupied", "true")];
+        let said = "free; its lock file holds something other than a PID record";
+        answer.expect(FREE, said, &fields);
     }
     // Nor is one read through a link: no run writes it there.
     scene.file("lock", record_of(pid));

@@ -80,5 +80,9 @@ fn a_lease_on_the_log_is_73_or_66_and_named() {
     let mut command = nonoverlap(["--history".as_ref(), log.as_os_str()]);
     let said = format!("nonoverlap: cannot read log {}: {LEASED}\n", log.display());
     command.run().expect(66, "", &said);
+    let mut command = nonoverlap(["--status".as_ref(), "--log".as_ref(), log.as_os_str()]);
+    let ended = command.arg(scene.lock()).run();
+    let said = format!("\n{}: cannot read the log: {LEASED}\n", log.display());
+    assert!(ended.stdout().ends_with(&said), "{ended:?}");
     holder.end();
 }

@@ -218,8 +218,20 @@ fn of_a_held_file_with_something_else_in_it_status_says_so() {
                 .args(crate::support::harness::HOLD),
         );
         let ended = nonoverlap(["--status"]).arg(&other).run();
-        assert!(!ended.stdout().contains("something else"), "{ended:?}");
+        assert!(!ended.stdout().contains("something other"), "{ended:?}");
     }
+    // Also when nobody has it.
+    let free = scene.file("free", "4242\n");
+    let ended = nonoverlap(["--status"]).arg(&free).run();
+    let said = format!("{}: free{end}", free.display());
+    ended.expect(3, &said, "");
+    let ended = nonoverlap(["--status", "--json"]).arg(&free).run();
+    assert!(
+        ended
+            .stdout()
+            .contains(r#","occupied":true,"record":null,"#),
+        "{ended:?}"
+    );
 }
 
 #[test]

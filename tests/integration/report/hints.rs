@@ -264,3 +264,19 @@ fn under_the_name_flock_nothing_is_said_besides() {
         );
     }
 }
+
+#[test]
+fn a_command_of_any_length_makes_a_message_that_can_be_read() {
+    let desk = Desk::new();
+    let word = "0".repeat(130_000);
+    let ended = desk.command(&["--log", "log", "l", &word]).run();
+    assert_eq!(ended.code(), Some(127));
+    let log = fs::read_to_string(desk.0.path("log")).unwrap();
+    for said in [ended.stderr(), log] {
+        assert!(
+            said.len() < 3000 && said.contains("cannot execute 000"),
+            "{}",
+            said.len()
+        );
+    }
+}
