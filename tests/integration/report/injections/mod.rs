@@ -258,27 +258,36 @@ fn a_run_that_has_no_memory_says_so() {
     use std::collections::BTreeSet;
     use std::process::Command;
 
-    let scene = Scene::new();
-    let mut said = BTreeSet::new();
-    for kilobytes in 8..64 {
-        // Nothing is known of the name, so the table of locks is read.
-        let _ = fs::remove_file(scene.lock());
-        let mut prlimit = Command::new("prlimit");
-        prlimit
-            .arg(format!("--data={}", kilobytes * 1024))
-            .arg(NONOVERLAP);
-        prlimit.args(["--log", "log", "lock", "/bin/true"]);
-        let ended = prlimit.current_dir(scene.path("")).run();
-        match ended.code() {
-            Some(0) => {}
-            Some(71) => assert_eq!(ended.stderr(), "nonoverlap: out of memory\n"),
-            // The command has no more.
-            Some(127) => {}
-            _ => panic!("{kilobytes}: {ended:?}"),
+    for words in [
+        &["--log", "log", "lock", "/bin/true"][..],
+        &["-w", "1", "lock", "/bin/true"],
+        &["-o", "--max-runtime", "1h", "lock", "/bin/true"],
+        &["--status", "lock"],
+        &["--history", "log"],
+    ] {
+        let scene = Scene::new();
+        scene.file("log", "");
+        let mut said = BTreeSet::new();
+        for kilobytes in 8..64 {
+            // Nothing is known of the name, so the table of locks is read.
+            let _ = fs::remove_file(scene.lock());
+            let mut prlimit = Command::new("prlimit");
+            prlimit
+                .arg(format!("--data={}", kilobytes * 1024))
+                .arg(NONOVERLAP);
+            let ended = prlimit.args(words).current_dir(scene.path("")).run();
+            match ended.code() {
+                // 3 is the answer of --status.
+                Some(0 | 3) => {}
+                Some(71) => assert!(ended.stderr().contains("emory"), "{ended:?}"),
+                // The command has no more.
+                Some(127) => {}
+                _ => panic!("{kilobytes}: {ended:?}"),
+            }
+            said.insert(ended.code());
         }
-        said.insert(ended.code());
+        assert!(said.contains(&Some(71)), "{words:?}: {said:?}");
     }
-    assert!(said.contains(&Some(71)), "{said:?}");
 }
 
 /// Has every call of a mode fail in every way.
