@@ -63,6 +63,7 @@ fn each_form_of_a_line_is_read_whatever_names_hold() {
         ("/l: PID 7 ended after 3s, by --rm -rf", "other"),
         ("/l: PID 7 ended after 3s, by --max-runtime 2h; rm", "other"),
         ("/l: PID 7 ended after 3s, by --max-runtime ", "other"),
+        ("/l: PID 7 ended after 3s, by --max-runtime 0000000000000000000000000000.05m", "end 7 of /l after 3+1, by --max-runtime 0000000000000000000000000000.05m"),
         ("/l: PID 7 ended after 3s,", "other"),
         ("/l: PID 7 ended after 3", "other"),
         ("/l: PID 7 ended after 3m60s", "other"),

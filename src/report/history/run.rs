@@ -8,6 +8,9 @@ use crate::text::stamp::{Rounded, Stamp};
 /// what it tells of, and a clock may be set a little.
 pub const NEAR: i64 = 60;
 
+/// How much is kept of why a guardian ended a run, in bytes.
+const MOST_OF_REASON: usize = 100;
+
 /// A run.
 pub struct Run {
     /// The number of its lock.
@@ -39,9 +42,11 @@ pub enum End {
     Ended {
         /// How long it ran, in seconds.
         lasted: i64,
-        /// It is known no closer than that it was so long at least: the clock was set meanwhile, or
-        /// the machine slept.
+        /// It is known no closer than that it was so long at least: the clock was set meanwhile.
         is_least: bool,
+        /// Up to when it can have been seen, in seconds after its start: its guardian may have had to wait
+        /// for the rest of the job.
+        gone: i64,
         /// How, if that is known.
         how: Option<Ending>,
     },
@@ -89,10 +94,10 @@ impl Run {
         let is_believed = match &end {
             // It was seen when it should have ended already.
             End::Ended {
-                lasted,
+                gone,
                 is_least: false,
                 ..
-            } => self.seen.is_none_or(|seen| seen <= lasted + NEAR),
+            } => self.seen.is_none_or(|seen| seen <= gone + NEAR),
             _ => true,
         };
         self.end = match self.end {
@@ -106,12 +111,12 @@ impl Run {
     pub fn was_seen(&mut self, took: i64) {
         self.seen = self.seen.max(Some(took.max(0)));
         if let End::Ended {
-            lasted,
+            gone,
             is_least: false,
             ..
         } = self.end
         {
-            if took > lasted + NEAR {
+            if took > gone + NEAR {
                 self.end = End::Contradicted;
             }
         }
@@ -121,7 +126,7 @@ impl Run {
     pub fn goes_on(&self, now: i64) -> bool {
         match self.end {
             End::Unknown | End::Contradicted => true,
-            End::Ended { lasted, .. } => now <= self.began.seconds + lasted,
+            End::Ended { gone, .. } => now <= self.began.seconds + gone,
             End::NotExecuted(_) => false,
         }
     }
@@ -140,7 +145,10 @@ impl Ending {
         match how {
             How::Status(status) => Ending::Status(status),
             How::Signal(signal) => Ending::Signal(signal),
-            How::By(option) => Ending::By(String::from_utf8_lossy(option).into_owned()),
+            How::By(reason) => {
+                let reason = reason.get(..MOST_OF_REASON).unwrap_or(reason);
+                Ending::By(String::from_utf8_lossy(reason).into_owned())
+            }
         }
     }
 }

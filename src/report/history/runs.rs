@@ -22,7 +22,7 @@ pub struct History {
     pub refused: u64,
     /// How many of them are of no run here.
     pub refused_otherwise: u64,
-    /// When the last line of ours was written.
+    /// When the last line of one of the runs was written.
     last: Option<i64>,
 }
 
@@ -32,8 +32,7 @@ impl History {
         let Some((stamp, text)) = ours(line) else {
             return;
         };
-        self.last = Some(stamp.seconds);
-        match event(text, is_refusal) {
+        let is_of_a_run = match event(text, is_refusal) {
             Event::Start { lock, pid, command } => self.start(stamp, lock, pid, command),
             Event::End {
                 lock,
@@ -41,11 +40,12 @@ impl History {
                 after,
                 how,
             } => self.end(stamp.seconds, lock, pid, after, how),
-            Event::Failure { lock, pid, reason } => {
-                self.failure(stamp.seconds, lock, pid, reason);
-            }
+            Event::Failure { lock, pid, reason } => self.failure(stamp.seconds, lock, pid, reason),
             Event::Refusal(text) => self.refusal(stamp.seconds, text),
-            Event::Other => {}
+            Event::Other => false,
+        };
+        if is_of_a_run {
+            self.last = Some(stamp.seconds);
         }
     }
 
@@ -54,14 +54,16 @@ impl History {
         self.locks.get(run.lock).map_or(&[], Vec::as_slice)
     }
 
-    /// How long it took from the first start to the last line, if it took any time.
+    /// How long it took from the first start to the last line of a run, if it took any time.
     pub fn span(&self) -> Option<i64> {
         let span = self.last? - self.runs.first()?.began.seconds;
         (span > 0).then_some(span)
     }
 
     /// A run begins. The same start once more is a copy, such as of a job that shows the log.
-    fn start(&mut self, began: Stamp, lock: &[u8], pid: i64, command: &[u8]) {
+    ///
+    /// This and what follows give whether the line is of a run here.
+    fn start(&mut self, began: Stamp, lock: &[u8], pid: i64, command: &[u8]) -> bool {
         let number = self.locks.iter().position(|known| known == lock);
         let lock = number.unwrap_or_else(|| {
             self.locks.push(lock.to_vec());
@@ -82,6 +84,7 @@ impl History {
                 marks: Marks::default(),
             });
         }
+        true
     }
 
     /// The last run of this lock and PID that began when `fits` says.
@@ -92,7 +95,14 @@ impl History {
     }
 
     /// A run has ended. The line may stand behind the start of the next one.
-    fn end(&mut self, now: i64, lock: &[u8], pid: i64, after: Rounded, how: Option<How<'_>>) {
+    fn end(
+        &mut self,
+        now: i64,
+        lock: &[u8],
+        pid: i64,
+        after: Rounded,
+        how: Option<How<'_>>,
+    ) -> bool {
         let how = how.map(Ending::of);
         let took = |run: &Run| now - run.began.seconds;
         let is_long_enough = |run: &Run| after.seconds - NEAR <= took(run);
@@ -103,28 +113,38 @@ impl History {
             run.ended(End::Ended {
                 lasted,
                 is_least: false,
+                gone: lasted,
                 how,
             });
-        } else if let Some(run) = self.last_of(lock, pid, &is_long_enough) {
-            run.ended(End::Ended {
-                lasted: after.seconds,
-                is_least: true,
-                how,
-            });
+            return true;
         }
+        let Some(run) = self.last_of(lock, pid, &is_long_enough) else {
+            return false;
+        };
+        // A guardian that ends the job logs the end when all of the job is gone.
+        let is_late = matches!(how, Some(Ending::By(_)));
+        run.ended(End::Ended {
+            lasted: after.seconds,
+            is_least: !is_late,
+            gone: if is_late { took(run) } else { after.seconds },
+            how,
+        });
+        true
     }
 
     /// The command of a run could not be executed.
-    fn failure(&mut self, now: i64, lock: &[u8], pid: i64, reason: &[u8]) {
+    fn failure(&mut self, now: i64, lock: &[u8], pid: i64, reason: &[u8]) -> bool {
         let is_near = |run: &Run| (now - run.began.seconds).abs() <= NEAR;
-        if let Some(run) = self.last_of(lock, pid, &is_near) {
-            let reason = reason.get(..MOST_OF_COMMAND).unwrap_or(reason);
-            run.ended(End::NotExecuted(reason.to_vec()));
-        }
+        let Some(run) = self.last_of(lock, pid, &is_near) else {
+            return false;
+        };
+        let reason = reason.get(..MOST_OF_COMMAND).unwrap_or(reason);
+        run.ended(End::NotExecuted(reason.to_vec()));
+        true
     }
 
     /// Somebody was refused: once for the log, and once for each run that was in the way.
-    fn refusal(&mut self, now: i64, text: &[u8]) {
+    fn refusal(&mut self, now: i64, text: &[u8]) -> bool {
         self.refused += 1;
         let mut is_of_a_run = false;
         for (lock, name) in self.locks.iter().enumerate() {
@@ -152,5 +172,6 @@ impl History {
         if !is_of_a_run {
             self.refused_otherwise += 1;
         }
+        is_of_a_run
     }
 }

@@ -12,7 +12,7 @@ const HOUR: u64 = 3600;
 pub struct Summary {
     /// There are no runs in the log but these.
     pub is_all: bool,
-    /// How many runs an hour, by the time from the first start to the last line of ours.
+    /// How many runs an hour, by the time from the first start to the last line of a run.
     pub runs_per_hour: Option<Hundredths>,
     /// How many refusals a run.
     pub refused_per_run: Option<Hundredths>,

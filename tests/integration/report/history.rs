@@ -214,6 +214,87 @@ fn every_way_to_end_is_told() {
     assert!(said.ends_with("\nrefused: 0, 0.00 per run\n"), "{said}");
 }
 
+/// A guardian that ends the job logs the end when all of it is gone, up to `--kill-after` later.
+#[test]
+fn a_late_end_by_a_guardian_tells_how_long_the_run_took() {
+    let named = |time: &str, held: &str| {
+        let refusal = format!("/l is held by PID 7 (x) for {held}; not started");
+        ours(time, &refusal)
+    };
+    for how in ["--max-runtime 1m", "the loss of its lock"] {
+        let end = ours(
+            "01:09:00",
+            &format!("/l: PID 7 ended after 1m00s, by {how}"),
+        );
+        let began = start("01:00:00", "/l", 7);
+        let by = format!("ended_by {:?}", how);
+        assert_eq!(told(began.clone() + &end), [format!("7 60 [{by}] 0")]);
+        // Until then somebody held the lock, and who was refused met it, named or not.
+        let unseen = ours(
+            "01:07:00",
+            "/l is held by a process that cannot be seen; not started",
+        );
+        let refused = named("01:05:00", "5m00s") + &unseen;
+        let expected = [format!("7 60 [{by}] 2")];
+        assert_eq!(told(began.clone() + &refused + &end), expected);
+        assert_eq!(told(began.clone() + &end + &refused), expected);
+        // But not afterwards.
+        let later = named("01:11:00", "11m00s");
+        let expected = ["7 >=660 [] 1"];
+        assert_eq!(told(began.clone() + &end + &later), expected);
+        assert_eq!(told(began.clone() + &later + &end), expected);
+    }
+    let log = start("01:00:00", "/l", 7)
+        + &ours(
+            "01:09:00",
+            "/l: PID 7 ended after 1m00s, by --max-runtime 1m",
+        );
+    let said = history(log).stdout();
+    assert!(said.contains("  1m00s   by --max-runtime 1m  "), "{said}");
+    assert!(
+        said.ends_with("\nlasted: shortest 1m00s, median 1m00s, longest 1m00s\n"),
+        "{said}"
+    );
+}
+
+#[test]
+fn an_end_is_read_whatever_the_digits_of_the_time_that_was_given() {
+    for zeros in [10, 23, 24, 100, 5000] {
+        let given = format!("{}1m", "0".repeat(zeros));
+        let end = ours(
+            "01:01:00",
+            &format!("/l: PID 7 ended after 1m00s, by --max-runtime {given}"),
+        );
+        let all = objects(start("01:00:00", "/l", 7) + &end);
+        let by = format!("--max-runtime {given}");
+        let by = &by[..by.len().min(100)];
+        assert_eq!(
+            (&all[0]["lasted"], &all[0]["ended_by"]),
+            (&json!(60), &json!(by))
+        );
+    }
+}
+
+/// The job can print what looks like a line of ours.
+#[test]
+fn the_time_of_a_line_that_is_of_no_run_is_not_counted() {
+    let runs = start("01:00:00", "/l", 7) + &start("01:30:00", "/l", 8);
+    let per_hour = |log: String| objects(log).pop().unwrap()["runs_per_hour"].clone();
+    assert_eq!(per_hour(runs.clone()), 4.0);
+    for text in [
+        "hi",
+        "/l: cannot write the PID into /l: x; running all the same (PID 8)",
+        "/l: PID 9 ended after 3s, status 0",
+        "/l: PID 8: cannot execute x: y",
+        "/k is held by PID 8 (x) for 5s; not started",
+    ] {
+        let line = format!("2099-11-28 01:26:12 +0000 nonoverlap: {text}\n");
+        assert_eq!(per_hour(runs.clone() + &line), 4.0, "{text}");
+    }
+    let end = ours("02:00:00", "/l: PID 8 ended after 30m00s, status 0");
+    assert_eq!(per_hour(runs + &end), 2.0);
+}
+
 #[test]
 fn an_end_behind_the_next_start_is_that_of_its_own_run() {
     let log = [
@@ -261,7 +342,7 @@ fn an_end_is_that_of_the_latest_start_that_it_fits() {
         ours("01:01:00", "/l: PID 7 ended after 30s, status 0"),
     ];
     assert_eq!(told(log.concat()), ["7 ? [] 0", "7 30 [status 0] 0"]);
-    // The machine slept, in this one or that one.
+    // The clock was set, in this one or that one.
     let log = [
         start("01:00:00", "/l", 7),
         start("02:00:00", "/l", 7),
@@ -285,7 +366,7 @@ fn a_time_in_two_units_is_made_exact_by_the_clock() {
     assert_eq!(of("03:05:23", "2h05m"), ["7 7523 [] 0"]);
     assert_eq!(of("03:06:10", "2h05m"), ["7 7559 [] 0"]);
     assert_eq!(of("03:04:50", "2h05m"), ["7 7500 [] 0"]);
-    // The machine slept.
+    // The clock was set.
     assert_eq!(of("09:00:00", "2h05m"), ["7 >=7500 [] 0"]);
     // More than there was.
     assert_eq!(of("03:00:00", "2h05m"), ["7 ? [] 0"]);
@@ -712,6 +793,41 @@ fn a_log_of_a_gigabyte_is_read_from_its_end_in_little_memory() {
             "{most} KB, and {least} KB without a log"
         );
     }
+}
+
+/// Of a gigabyte that is there, and not to be read: the last runs are behind it.
+#[cfg(target_os = "linux")] // strace counts the bytes.
+#[test]
+fn of_a_long_log_with_enough_runs_at_its_end_only_the_end_is_read() {
+    use crate::support::harness::has_tool;
+
+    if !has_tool("strace", "how much of a log is read") {
+        return;
+    }
+    let scene = Scene::new();
+    let path = scene.path("log");
+    let mut log = File::create(&path).unwrap();
+    log.seek(SeekFrom::Start(1 << 30)).unwrap();
+    let runs = many(101);
+    log.write_all(format!("\n{runs}").as_bytes()).unwrap();
+    let trace = scene.path("trace");
+    let mut strace = Command::new("strace");
+    strace
+        .arg("-o")
+        .arg(&trace)
+        .args(["-e", "trace=read,pread64"]);
+    strace.args([NONOVERLAP, "--history"]).arg(&path);
+    let said = strace.run().stdout();
+    assert!(said.contains("\nruns: the last 100, "), "{said}");
+    let trace = fs::read_to_string(trace).unwrap();
+    let count = |line: &str| line.rsplit_once(" = ")?.1.parse::<usize>().ok();
+    let read: usize = trace.lines().filter_map(count).sum();
+    // Once backwards and once forwards, in whole blocks.
+    let block = 64 << 10;
+    assert!(
+        (runs.len()..2 * (runs.len() + block)).contains(&read),
+        "{read}: {trace}"
+    );
 }
 
 /// The most memory, in KB, that `--history` of this log took.
