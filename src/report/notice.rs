@@ -187,11 +187,15 @@ impl Display for Notice<'_> {
                     "{target}: PID {pid} has lost the lock: the server closed its connection"
                 )
             }
-            Notice::Unreached(target, pid, signal, reason) => write!(
-                out,
-                "{target}: cannot send signal {signal} to PID {pid}: {}",
-                Reason(*reason)
-            ),
+            Notice::Unreached(target, pid, signal, reason) => {
+                write!(out, "{target}: cannot send signal {signal} to PID {pid}: ")?;
+                match *reason == sys::NUMBER_IS_OLD {
+                    true => {
+                        out.write_str("it has ended, and the number of its group may be another's")
+                    }
+                    false => write!(out, "{}", Reason(*reason)),
+                }
+            }
             Notice::Ended(target, pid, lasted, how) => {
                 write!(out, "{target}: PID {pid} ended after {}", Elapsed(*lasted))?;
                 how.map_or(Ok(()), |how| write!(out, ", {how}"))

@@ -229,8 +229,8 @@ impl Duties<'_> {
         let kill_at =
             |after: Duration| Instant::now().checked_add(self.kill_after.unwrap_or(after));
         let mut deadline = kill_at(kill_after);
-        // Nothing tells that a group is empty, so it is asked, at first often. Under a second, because of
-        // what Ward::signal wants.
+        // Nothing tells that a group is empty, so it is asked, at first often. Well under a second, so that
+        // its number is not too old for SIGKILL on a busy machine.
         let mut pause = Duration::from_millis(5);
         loop {
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
@@ -249,7 +249,7 @@ impl Duties<'_> {
             if job.is_over(self.reach) {
                 return;
             }
-            pause = (pause * 2).min(Duration::from_millis(640));
+            pause = (pause * 2).min(Duration::from_millis(250));
         }
         self.kill_job(job, None);
     }

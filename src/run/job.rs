@@ -54,8 +54,10 @@ impl Job {
 
     /// Whether the command's process has ended, and nobody is left whom such a signal reaches. Zombies
     /// are somebody: until they are reaped, the number of their group is theirs.
+    ///
+    /// It asks in any case: so the group of a process that has just ended was seen a moment ago.
     pub fn is_over(&self, reach: Reach) -> bool {
-        self.lasted.is_some()
-            && (reach == Reach::Process || self.ward.signal(reach, 0) == Err(Errno::SRCH))
+        let is_empty = reach == Reach::Process || self.ward.signal(reach, 0) == Err(Errno::SRCH);
+        is_empty && self.lasted.is_some()
     }
 }

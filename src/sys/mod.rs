@@ -56,7 +56,9 @@ pub use file_state::{
     FileId, FileState, is_kernels, of_descriptor as state_of_descriptor, of_link as state_of_link,
     of_path as state_of_path,
 };
-pub use guardian::{Duty, End, Event, Guardian, Reach, Ward, has_ended, start_guardian};
+pub use guardian::{
+    Duty, End, Event, Guardian, NUMBER_IS_OLD, Reach, Ward, has_ended, start_guardian,
+};
 pub use mark::{HAVE_MARKS, announce};
 pub use number::strtod;
 pub use observe::{

@@ -180,6 +180,10 @@ struct Group {
 /// comes again.
 const FRESH: Duration = Duration::from_secs(1);
 
+/// The error of a signal for a group whose number may be another's by now. No call by which a signal is
+/// sent gives it.
+pub const NUMBER_IS_OLD: Errno = Errno::STALE;
+
 impl Group {
     /// The group that this process leads.
     fn of(leader: Pid) -> Group {
@@ -189,18 +193,19 @@ impl Group {
         }
     }
 
-    /// Sends it a signal; 0 only asks whether there is anybody.
+    /// Sends it a signal; 0 only asks whether anybody has its number, which harms nobody.
     ///
     /// # Errors
     ///
-    /// As kill(2). ESRCH also where the leader is gone and nobody was seen in it for a second.
+    /// As kill(2). [`NUMBER_IS_OLD`] where the leader is gone and nobody was seen in it for a second.
     fn signal(&self, leader_is_there: bool, signal: c_int) -> Result<(), Errno> {
-        if !leader_is_there && self.seen.get().elapsed() > FRESH {
-            return Err(Errno::SRCH);
+        let is_known = leader_is_there || self.seen.get().elapsed() <= FRESH;
+        if !is_known && signal != 0 {
+            return Err(NUMBER_IS_OLD);
         }
         // SAFETY: kill(2) touches no memory of ours.
         let sent = check(unsafe { libc::kill(-self.leader.as_raw_nonzero().get(), signal) });
-        if sent != Err(Errno::SRCH) {
+        if is_known && sent != Err(Errno::SRCH) {
             self.seen.set(Instant::now());
         }
         sent.map(drop)

@@ -17,7 +17,7 @@ use crate::support::probe::in_child;
 
 /// Has a command run without a terminal, also where the tests are run at one: in a session of its own,
 /// as the leader of a group.
-fn without_a_terminal(command: &mut Command) {
+pub fn without_a_terminal(command: &mut Command) {
     if File::open("/dev/tty").is_ok() {
         in_session_of_its_own(command);
     }
@@ -202,76 +202,6 @@ fn with_close_the_lock_is_held_as_long_as_anybody_of_the_job_lives() {
     fs::write(scene.path("fifo"), "end\n").unwrap();
     drop(holder);
     becomes_free(&scene.lock());
-}
-
-/// Nobody's number is signalled that came to it later: by a pidfd, and where the kernel has no
-/// PIDFD_SIGNAL_PROCESS_GROUP by number, as long as the group lives.
-#[test]
-fn where_the_kernel_cannot_signal_a_group_by_pidfd_it_is_done_by_number() {
-    if !has_tool("strace", "an older kernel") {
-        return;
-    }
-    for (job, signals) in [
-        ("sleep 1000; :", ["TERM", "CONT"].as_slice()),
-        (
-            "trap '' TERM; sleep 1000; sleep 1000; :",
-            &["TERM", "CONT", "KILL"],
-        ),
-    ] {
-        let scene = Scene::new();
-        let trace = scene.path("trace");
-        let mut strace = Command::new("strace");
-        without_a_terminal(&mut strace);
-        strace.args(["-f", "-o"]).arg(&trace);
-        strace.args(["-e", "trace=kill,pidfd_send_signal"]);
-        strace.arg("--inject=pidfd_send_signal:error=EINVAL");
-        strace.args([NONOVERLAP, "--max-runtime", "0.5", "--kill-after", "0.5"]);
-        let ended = strace.arg(scene.lock()).args(["sh", "-c", job]).run();
-        assert!(ended.signal().is_some(), "{ended:?}");
-        becomes_free(&scene.lock());
-        let trace = fs::read_to_string(trace).unwrap();
-        for signal in signals {
-            let sent = format!(", SIG{signal}");
-            assert!(
-                trace
-                    .lines()
-                    .any(|line| line.contains("kill(-") && line.contains(&sent)),
-                "{signal}: {trace}"
-            );
-        }
-    }
-}
-
-/// After the last of the group is gone, its number is not used again.
-#[test]
-fn a_group_that_is_gone_is_sent_nothing_more() {
-    if !has_tool("strace", "what the guardian sends") {
-        return;
-    }
-    for inject in [None, Some("--inject=pidfd_send_signal:error=EINVAL")] {
-        let scene = Scene::new();
-        let trace = scene.path("trace");
-        let mut strace = Command::new("strace");
-        without_a_terminal(&mut strace);
-        strace
-            .args(["-f", "-e", "trace=kill,pidfd_send_signal", "-o"])
-            .arg(&trace)
-            .args(inject);
-        strace.args([NONOVERLAP, "--max-runtime", "0.3", "--kill-after", "0.6"]);
-        let ended = strace.arg(scene.lock()).args(["sleep", "1000"]).run();
-        assert_eq!(ended.signal(), Some(libc::SIGTERM), "{ended:?}");
-        let trace = fs::read_to_string(trace).unwrap();
-        assert!(
-            trace.contains("SIGTERM") && !trace.contains("SIGKILL"),
-            "{trace}"
-        );
-        // It asks whether anybody is left, and that nobody is ends it.
-        let mut sent = trace
-            .lines()
-            .filter(|line| line.contains("(1, 0,") || line.contains("kill("));
-        let last = sent.next_back().unwrap();
-        assert!(last.contains(", 0") && last.contains("ESRCH"), "{trace}");
-    }
 }
 
 #[test]

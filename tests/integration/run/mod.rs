@@ -9,6 +9,8 @@ pub mod guardian;
 mod lowered_limit;
 #[cfg(target_os = "linux")] // It looks at guardian and group through /proc.
 mod max_runtime;
+#[cfg(target_os = "linux")] // seccomp is Linux's.
+mod max_runtime_by_number;
 #[cfg(target_os = "linux")]
 mod max_runtime_elsewhere;
 #[cfg(target_os = "linux")]

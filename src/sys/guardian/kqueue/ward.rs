@@ -97,7 +97,8 @@ impl Ward {
     ///
     /// # Errors
     ///
-    /// As kill(2): ESRCH where nobody is left, EPERM where nobody may be sent it.
+    /// As kill(2): ESRCH where nobody is left, EPERM where nobody may be sent it. And
+    /// [`NUMBER_IS_OLD`](super::super::NUMBER_IS_OLD).
     pub fn signal(&self, reach: Reach, signal: c_int) -> Result<(), Errno> {
         match (reach, self.ended) {
             (Reach::Group, ended) => self.group.signal(ended.is_none(), signal),

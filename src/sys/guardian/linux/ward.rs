@@ -74,7 +74,8 @@ impl Ward {
     ///
     /// # Errors
     ///
-    /// As pidfd_send_signal(2): ESRCH where nobody is left, EPERM where nobody may be sent it.
+    /// As pidfd_send_signal(2): ESRCH where nobody is left, EPERM where nobody may be sent it. And
+    /// [`NUMBER_IS_OLD`](super::super::NUMBER_IS_OLD).
     pub fn signal(&self, reach: Reach, signal: c_int) -> Result<(), Errno> {
         match reach {
             Reach::Process => pidfd_send_signal(signal, 0),
