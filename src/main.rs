@@ -145,7 +145,7 @@ fn run_locked(run: &Run) -> Result<Outcome, Error> {
         move |error: &Error| log.into_iter().for_each(|log| log.error(target, error))
     };
     guardian::check(run).inspect_err(hear(run.target))?;
-    let guardians_log = guardian::log(run)?;
+    let guardians_log = guardian::log(run).inspect_err(hear(run.target))?;
     let stopwatch = run.reporting.stopwatch();
     let mut busy = Vec::new();
     for (slot, target) in target::slots(run.target, run.slots) {

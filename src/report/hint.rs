@@ -6,7 +6,7 @@ use std::fmt::{self, Display, Formatter};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{self, Mode, OFlags};
+use rustix::fs::{self, FileType, Mode, OFlags};
 use rustix::io::{self, Errno};
 
 use crate::lock::file::OPEN_FLAGS;
@@ -27,6 +27,7 @@ impl Display for Advised<'_> {
                 for_path(out, path.as_bytes())
             }
             Error::ReadLog(path, Some(Errno::NOENT)) => for_path(out, path.to_bytes()),
+            Error::Log(path, Errno::NXIO) if is_fifo(path) => out.write_str(UNREAD),
             Error::Execute {
                 program,
                 reason: Errno::NOENT | Errno::NOTDIR,
@@ -82,6 +83,14 @@ pub fn tilde(out: &mut Formatter<'_>, folder: &Path) -> fmt::Result {
 
 /// For a name that begins so.
 const TILDE: &str = "a shell replaces ~ only at the start of a word, without quotes";
+
+/// Whether there is a FIFO.
+fn is_fifo(path: &OsStr) -> bool {
+    fs::stat(path).is_ok_and(|state| FileType::from_raw_mode(state.st_mode).is_fifo())
+}
+
+/// For a FIFO that cannot be opened for writing.
+const UNREAD: &str = "; nobody reads this FIFO";
 
 /// Whether what is locked could be executed, and so was perhaps meant to be.
 fn is_program(lock: &LockTarget) -> bool {

@@ -449,3 +449,24 @@ fn a_zone_in_a_file_of_the_users_own_is_taken() {
     let lines = lines_of(&scene.path("log"));
     assert!(lines[0].contains(" +0530 nonoverlap: "), "{lines:?}");
 }
+
+/// There is no descriptor left for the guardian's own opening of the log.
+#[cfg(target_os = "linux")] // How many there are is told by Linux's.
+#[test]
+fn that_the_guardian_cannot_open_the_log_is_in_the_log() {
+    use crate::support::harness::reason;
+
+    let scene = Scene::new();
+    let mut shell = Command::new("sh");
+    let script = "ulimit -n 5; exec \"$0\" -o --log log lock echo ran";
+    shell
+        .args(["-c", script, NONOVERLAP])
+        .current_dir(scene.path(""));
+    let said = format!("cannot open log log: {}", reason(libc::EMFILE));
+    shell.run().expect(71, "", &format!("nonoverlap: {said}\n"));
+    let lines = lines_of(&scene.path("log"));
+    assert_eq!(
+        lines.iter().map(|line| undated(line)).collect::<Vec<_>>(),
+        [said]
+    );
+}

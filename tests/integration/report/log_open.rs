@@ -39,6 +39,7 @@ fn a_log_that_cannot_be_opened_is_73_and_nothing_runs_nor_is_the_lock_asked_for(
         let hint = match log {
             "" => "; the word is empty, perhaps because a variable is not set",
             "no/log" => "; there is no folder no",
+            "fifo" => "; nobody reads this FIFO",
             _ => "",
         };
         for lock in ["held", "lock"] {

@@ -12,8 +12,8 @@ use seccompiler::apply_filter;
 use super::guardian::guardian_of;
 use super::max_runtime::without_a_terminal;
 use crate::support::harness::{
-    Holder, NONOVERLAP, Orphan, Run, Scene, Stopped, becomes_free, eventually, has_tool, kill,
-    state,
+    Holder, IS_FOR_MACOS, NONOVERLAP, Orphan, Run, Scene, Stopped, becomes_free, eventually,
+    has_tool, kill, state,
 };
 use crate::support::probe::in_child;
 use crate::support::refused_call::Call;
@@ -92,11 +92,12 @@ fn a_group_that_is_gone_is_sent_nothing_more() {
             trace.contains("SIGTERM") && !trace.contains("SIGKILL"),
             "{trace}"
         );
-        assert_eq!(trace.contains("kill(-"), is_by_number, "{trace}");
+        let sends_by_number = is_by_number || IS_FOR_MACOS;
+        assert_eq!(trace.contains("kill(-"), sends_by_number, "{trace}");
         // It asks whether anybody is left, and that nobody is ends it.
         let last = trace
             .lines()
-            .rfind(|line| line.contains("kill(") || line.contains("(1, 0, NULL, "));
+            .rfind(|line| line.contains("kill(") || line.contains("(1, 0,"));
         let last = last.unwrap();
         assert!(last.contains(", 0") && last.contains("ESRCH"), "{trace}");
     }
@@ -182,9 +183,12 @@ fn a_number_that_may_be_anothers_is_sent_nothing_and_the_lock_is_held_as_long_as
     assert_eq!(left.log(), [""; 0]);
 }
 
-/// Until it is reaped, its number is its own.
+/// Until it is reaped, its number is its own. (A kqueue does not tell when it is.)
 #[test]
 fn a_number_whose_process_is_not_reaped_is_signalled_however_late() {
+    if IS_FOR_MACOS {
+        return;
+    }
     let left = Left::after("3");
     left.are_not_looked_after();
     eventually("the rest is killed", || !left.rest.runs());
