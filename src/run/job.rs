@@ -1,18 +1,18 @@
 //! The job as its guardian sees it: when it began, and whether it is over.
 
 use std::thread::sleep;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
-use crate::sys::{Event, Reach, Ward};
+use crate::sys::{Event, Reach, Ward, steady_time};
 
 /// The command's process, and all that is in its group.
 pub struct Job {
     /// The command's process.
     pub ward: Ward,
-    /// When the command began.
-    start: SystemTime,
+    /// When the command began, by [`steady_time`].
+    start: Duration,
     /// How long its process lived, once it has ended.
     pub lasted: Option<Duration>,
     /// A signal that was to end it was sent to somebody.
@@ -24,7 +24,7 @@ impl Job {
     pub fn of(ward: Ward) -> Job {
         Job {
             ward,
-            start: SystemTime::now(),
+            start: steady_time(),
             lasted: None,
             was_told: false,
         }
@@ -34,8 +34,8 @@ impl Job {
     pub fn wait(&mut self, until: Option<Instant>) -> Event {
         let event = self.ward.wait(until);
         if event == Event::Ended {
-            let lasted = SystemTime::now().duration_since(self.start);
-            self.lasted.get_or_insert(lasted.unwrap_or_default());
+            let lasted = steady_time().saturating_sub(self.start);
+            self.lasted.get_or_insert(lasted);
         }
         event
     }

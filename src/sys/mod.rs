@@ -14,7 +14,7 @@
 //! | file_state/ | statx, other | `of_descriptor`, `of_path`, `of_link`, `is_kernels` |
 //! | mark/ | memfd, none | `HAVE_MARKS`, `announce` |
 //! | protected/ | macos, none | `PROTECTED_FOLDERS` |
-//! | guardian/ | linux, kqueue | `start`, `has_ended`, `Ward` with `pid`, `wait`, `signal`, `end`; on Linux also `GUARDIAN` |
+//! | guardian/ | linux, kqueue | `CLOCK`, `start`, `has_ended`, `Ward` with `pid`, `wait`, `signal`, `end`; on Linux also `GUARDIAN` |
 //! | observe/, locks | linux/snapshot, f_getlk | `INSPECT_FLAGS`, `Snapshot` with `take`, `of`, `marks`, `shows_marks`, `is_complete`, `locked`, `deleted` |
 //! | observe/, own | linux/own, own_macos, no_own | `own_locks` |
 //! | observe/, processes | linux/process, macos, freebsd, none | `process`, `identity`, `command_line`, `pid_in_proc`, `knows_every_pid`; but for Linux, `lockers` |
@@ -57,7 +57,7 @@ pub use file_state::{
     of_path as state_of_path,
 };
 pub use guardian::{
-    Duty, End, Event, Guardian, NUMBER_IS_OLD, Reach, Ward, has_ended, start_guardian,
+    Duty, End, Event, Guardian, NUMBER_IS_OLD, Reach, Ward, has_ended, start_guardian, steady_time,
 };
 pub use mark::{HAVE_MARKS, announce};
 pub use number::strtod;

@@ -1,5 +1,6 @@
 //! What takes bytes from elsewhere, or memory by hand, held against very many inputs and without a
-//! system call: so that it can run under Miri, too, which has none, and a million times.
+//! system call: so that it can run under Miri, too, which has none, and a million times. And a clock, which
+//! cannot be seen from outside.
 //!
 //! All that a person can see of nonoverlap is tested on the real binary, in `tests/integration/`.
 
@@ -14,6 +15,8 @@
     unsafe_code
 )]
 
+#[cfg(all(target_os = "linux", not(miri)))] // It asks the kernel, in a time namespace.
+mod clock;
 mod command_line;
 mod crontab;
 mod dice;

@@ -4,7 +4,8 @@
 //!
 //! A platform's file offers `start(line, duty)`, which starts it and returns when there is no more to
 //! do for our process but to hear its answer on the line; and [`Ward`], with the same functions on every
-//! platform. The guardian has what tells of the ward's end on 1, its end of the line on 2, and what its
+//! platform; and `CLOCK`, the clock that cannot be set and, where there is one, counts the time in which
+//! the machine sleeps. The guardian has what tells of the ward's end on 1, its end of the line on 2, and what its
 //! duty needs. It answers by [`say_ready`] or by [`fail`], and ends by [`exit_now`].
 //!
 //! The line is a pair of sockets. The guardian answers on it; then our end tells it that the command
@@ -21,6 +22,7 @@ mod kqueue;
 use kqueue as platform;
 
 use std::cell::Cell;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -210,6 +212,18 @@ impl Group {
         }
         sent.map(drop)
     }
+}
+
+/// The time by a clock that nobody can set, from some moment on. It counts the time in which the machine
+/// sleeps, where the system has such a clock.
+pub fn steady_time() -> Duration {
+    let mut time = MaybeUninit::<libc::timespec>::zeroed();
+    // SAFETY: the time is written to where the pointer shows.
+    let _ = unsafe { libc::clock_gettime(platform::CLOCK, time.as_mut_ptr()) };
+    // SAFETY: zeroed before, and a timespec is integers.
+    let time = unsafe { time.assume_init() };
+    let seconds = Duration::from_secs(time.tv_sec.try_into().unwrap_or(0));
+    seconds.saturating_add(Duration::from_nanos(time.tv_nsec.try_into().unwrap_or(0)))
 }
 
 /// Ends this process at once, with nothing flushed and nobody told.

@@ -34,6 +34,10 @@ use crate::sys::signal::{Mask, consume, is_pending};
 
 pub use ward::{Ward, has_ended};
 
+/// On macOS and OpenBSD it counts the time in which the machine sleeps. FreeBSD has no clock that does
+/// (<https://reviews.freebsd.org/D39270>).
+pub const CLOCK: libc::clockid_t = libc::CLOCK_MONOTONIC;
+
 /// # Errors
 ///
 /// Of fork(2). The guardian answers those of kevent(2) and the rest.

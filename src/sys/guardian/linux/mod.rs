@@ -29,6 +29,9 @@ pub use ward::{Ward, has_ended};
 /// How the guardian is called in `/proc/PID/stat`, by which `--status` knows it (at most 15 bytes).
 pub const GUARDIAN: &CStr = c"nonoverlap-lock";
 
+/// It counts the time in which the machine sleeps (clock_gettime(2)).
+pub const CLOCK: libc::clockid_t = libc::CLOCK_BOOTTIME;
+
 /// # Errors
 ///
 /// Of pidfd_open(2) (Linux 5.3) and clone(2). The guardian answers the rest.
