@@ -2,13 +2,15 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use super::guardian::guardian_of;
 use super::max_runtime::lives;
 use crate::support::harness::{
     Holder, NONOVERLAP, Run, Scene, Stopped, becomes_free, eventually, has_tool, is_root, left_out,
-    nonoverlap, state,
+    nonoverlap, not_here, state,
 };
 use crate::support::machine::as_ordinary_user;
 
@@ -166,6 +168,36 @@ fn under_setsid_and_nohup_the_whole_job_is_ended() {
         let mut command = bounded_by_way_of(starter, &scene);
         is_ended(&scene, command.args(["sh", "-c", "sleep 1000; :"]));
     }
+}
+
+/// As a service of its own, which systemd ends when its first process has ended.
+#[test]
+fn under_systemd_run_the_whole_job_is_ended() {
+    const WHAT: &str = "a job of systemd-run's";
+    if !Path::new("/run/systemd/system").exists() {
+        return not_here(WHAT, "systemd is not process 1 of this machine");
+    }
+    if !is_root() {
+        return left_out(WHAT, "only root may start a service");
+    }
+    let scene = Scene::new();
+    let log = scene.path("log");
+    let mut run = Command::new("systemd-run");
+    run.args(["--wait", "--pipe", "--quiet", "--collect", NONOVERLAP]);
+    run.args(["--max-runtime", "1", "--log"]);
+    run.arg(&log).arg(scene.lock());
+    // How it tells of a signal is its own matter.
+    let start = Instant::now();
+    run.args(["sh", "-c", "sleep 1000; :"]).run();
+    assert!(start.elapsed() >= Duration::from_secs(1));
+    let record = fs::read_to_string(scene.lock()).unwrap();
+    let pid: u32 = record.trim().parse().unwrap();
+    eventually("nobody is left", || !lives(pid));
+    becomes_free(&scene.lock());
+    let text = || fs::read_to_string(&log).unwrap();
+    eventually("its end is logged", || {
+        text().ends_with(", by --max-runtime 1\n")
+    });
 }
 
 /// nonoverlap that ends its job after a second, by way of this.

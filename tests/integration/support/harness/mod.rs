@@ -12,7 +12,7 @@ mod scene;
 mod waiter;
 
 pub use holder::{HOLD, Holder};
-pub use needs::{has_perl_timers, has_tool, is_root, left_out};
+pub use needs::{has_perl_timers, has_tool, is_root, left_out, not_here};
 pub use proc::{
     Orphan, Stopped, becomes_free, eventually, holds_lock, kill, locks_on, settled, state,
     waits_for_lock,
