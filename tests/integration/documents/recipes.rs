@@ -129,6 +129,36 @@ fn the_script_wraps_itself_and_is_not_changed() {
     }
 }
 
+/// The manual's line in place of `--max-runtime`, with shorter times. Linux only: who has the lock is looked
+/// up in `/proc`.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_job_under_timeout_is_ended_with_its_children_and_killed_if_it_ignores_that() {
+    use crate::support::documents::between;
+    use crate::support::harness::becomes_free;
+
+    if !has_tool("timeout", "a job under timeout") {
+        return;
+    }
+    let line = between(MAN, "is available,\n.Ql ", "\n");
+    assert_eq!(line, "nonoverlap LOCKFILE timeout -k 30 2h COMMAND");
+    let line = line.replace(" -k 30 2h ", " -k 0.5 1 ");
+    let home = Home::new();
+    let lock = home.scene.path("locks/lock");
+    let line = line.replace("LOCKFILE", &quoted(&lock));
+    // How the end is told is timeout's matter: 124, or as of SIGKILL.
+    for (job, ended) in [
+        ("sleep 1000; :", "124"),
+        ("trap '' TERM; sleep 1000; sleep 1000; :", "137"),
+    ] {
+        let command = format!("sh -c {}", quoted(job.as_ref()));
+        let line = line.replace("COMMAND", &command);
+        let ended_with = home.sh(&format!("({line}); echo $?")).run();
+        assert_eq!(ended_with.stdout().trim(), ended, "{ended_with:?}");
+        becomes_free(&lock);
+    }
+}
+
 /// What the workers run: it notes if somebody else is at the same item, which is a lock of its own
 /// that this process and its child have, and when it is done. Some items take so long that there is
 /// time to start another worker when the first one is killed.
