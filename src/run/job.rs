@@ -1,11 +1,10 @@
 //! The job as its guardian sees it: when it began, and whether it is over.
 
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
-use crate::sys::{Event, Reach, Ward, steady_time};
+use crate::sys::{self, Event, Reach, Ward, steady_time};
 
 /// The command's process, and all that is in its group.
 pub struct Job {
@@ -46,7 +45,8 @@ impl Job {
         match self.lasted {
             None => self.wait(Instant::now().checked_add(pause)),
             Some(_) => {
-                sleep(pause);
+                // Without it the time is over by the clock all the same.
+                let _ = sys::pause(pause);
                 Event::Due
             }
         }

@@ -40,6 +40,15 @@ fn no_file_outside_of_sys_is_longer_than_300_lines() {
     none(too_long(&sources()));
 }
 
+/// It panics where nanosleep(2) fails, as under a sandbox.
+#[test]
+fn nothing_sleeps_by_std() {
+    let sleeping = sources()
+        .into_iter()
+        .filter(|(_, text)| text.contains("thread::sleep"));
+    none(sleeping.map(|(path, _)| path).collect());
+}
+
 #[test]
 fn the_table_has_every_source_folder_and_no_other() {
     let folders = table().into_keys().map(|name| format!("src/{name}/"));

@@ -50,7 +50,7 @@ const COMMANDS: &[(&str, Runs)] = &[
     ("*/2 * * * * cd /home/me && ", CRONTAB),
     ("nonoverlap --uninstall ", Test("cron::install::install_and_uninstall_leave_every_other_line_as_it_was")),
     ("nonoverlap --history ", Test("report::history::a_row_for_each_run_and_what_they_come_to")),
-    ("timeout -k 30 2h COMMAND", Nothing("it waits for two hours; a shorter one is among the recipes of the manual")),
+    ("timeout -k 30 2h COMMAND", Test("documents::recipes::a_job_under_timeout_is_ended_with_its_children_and_killed_if_it_ignores_that")),
     ("0 4 * * * /usr/local/bin/nonoverlap 'postgresql://", Nothing("it needs a server: the helper's tests have it")),
     ("mkdir -p ~/bin", INSTALL),
     ("ln -s /usr/local/bin/nonoverlap ~/bin/flock", INSTALL),

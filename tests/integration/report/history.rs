@@ -687,7 +687,10 @@ fn what_cannot_be_read_is_66_and_hangs_nothing() {
     let no_file = "it is not a regular file".to_owned();
     for (log, why) in [
         ("no-log", reason(libc::ENOENT)),
-        ("", reason(libc::ENOENT)),
+        (
+            "",
+            reason(libc::ENOENT) + "; the word is empty, perhaps because a variable is not set",
+        ),
         ("file/log", reason(libc::ENOTDIR)),
         (".", no_file.clone()),
         ("fifo", no_file.clone()),

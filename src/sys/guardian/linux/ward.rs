@@ -1,7 +1,6 @@
 //! What the guardian of Linux sees of its ward, and does to it. The ward's pidfd is on 1.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use libc::{c_int, c_uint};
@@ -12,6 +11,7 @@ use rustix::process::Pid;
 use rustix::stdio::stdout;
 
 use super::super::{End, Event, Group, Reach};
+use crate::sys::clock::pause;
 use crate::sys::errno::check;
 
 /// The process that a guardian was started by, whatever it is by now.
@@ -98,7 +98,9 @@ impl Ward {
             }
             match status_of_reaped() {
                 Ok(Some(status)) => return Some(End::of(status)),
-                Ok(None) => sleep(Duration::from_millis(10)),
+                Ok(None) => {
+                    let _ = pause(Duration::from_millis(10));
+                }
                 Err(_) => return None,
             }
         }
