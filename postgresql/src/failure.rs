@@ -25,10 +25,24 @@ impl Failure {
         }
     }
 
+    fn why(&mut self) -> &mut String {
+        match self {
+            Failure::Usage(why) | Failure::Unavailable(why) | Failure::Unsuitable(why) => why,
+        }
+    }
+
+    /// The same, with where it was behind it.
+    pub fn at(mut self, place: &str) -> Failure {
+        let why = self.why();
+        why.truncate(why.trim_end().len());
+        why.push_str("; ");
+        why.push_str(place);
+        self
+    }
+
     /// The same without these words, which libpq or a server may have repeated.
     pub fn without(mut self, secrets: &[String]) -> Failure {
-        let (Failure::Usage(why) | Failure::Unavailable(why) | Failure::Unsuitable(why)) =
-            &mut self;
+        let why = self.why();
         for secret in secrets {
             *why = why.replace(secret, "***");
         }

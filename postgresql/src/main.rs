@@ -19,6 +19,7 @@ mod aside;
 mod cut;
 mod failure;
 mod holder;
+mod look;
 mod pass;
 mod request;
 mod session;
@@ -68,18 +69,19 @@ fn carry_out(request: Request) -> Result<u8, Failure> {
 
 fn status(target: &Target) -> Result<u8, Failure> {
     let mut session = Session::connect(target, "nonoverlap --status")?;
-    let look = session.look()?;
+    let look = session.look();
+    let (holders, age) = look.lock.map_err(|failure| failure.at(&look.place))?;
     // The first 4,096 bytes are heard, and holders may be many.
     let lines = [
-        look.holders.since(),
-        Some(look.holders.of_status()),
-        look.age.remark(),
+        holders.since(),
+        Some(holders.of_status()),
+        age.remark(),
         Some(look.place),
     ];
-    for line in lines.into_iter().flatten().chain(look.holders.lines()) {
+    for line in lines.into_iter().flatten().chain(holders.lines()) {
         tell(&line)?;
     }
-    Ok(if look.holders.is_free() { FREE } else { HELD })
+    Ok(if holders.is_free() { FREE } else { HELD })
 }
 
 fn lock(target: &Target, terms: &Terms) -> Result<u8, Failure> {

@@ -9,7 +9,8 @@ use crate::age::Age;
 use crate::aside::Aside;
 use crate::cut::{PARAMETERS, grace, server_timers};
 use crate::failure::Failure;
-use crate::holder::{Holder, Holders};
+use crate::holder::Holders;
+use crate::look::{Look, field, read, why_not};
 use crate::pass::hangs_up_within;
 use crate::request::{Patience, Target, Terms};
 use crate::statements;
@@ -42,16 +43,6 @@ enum Attempt {
     Locked,
     Held,
     Young(Age),
-}
-
-/// What the server is, and who has the lock there.
-pub struct Look {
-    /// Those who have it.
-    pub holders: Holders,
-    /// How old the server is.
-    pub age: Age,
-    /// Which server it is, and as whom we are there.
-    pub place: String,
 }
 
 /// A session on the server that TARGET names.
@@ -101,7 +92,7 @@ impl Session {
             (Attempt::Locked, _) => Attempt::Locked,
             (Attempt::Held, Patience::None) => {
                 // Who holds it is news; whether that can be told changes nothing.
-                let holders = self.look().ok().map(|look| look.holders);
+                let holders = self.holders();
                 if !holders.as_ref().is_some_and(Holders::have_ended) {
                     return Ok(Answer::Held(holders));
                 }
@@ -117,7 +108,7 @@ impl Session {
         };
         match attempt {
             Attempt::Locked => self.confirm().map(Answer::Locked),
-            Attempt::Held => Ok(Answer::Held(self.look().ok().map(|look| look.holders))),
+            Attempt::Held => Ok(Answer::Held(self.holders())),
             Attempt::Young(age) => {
                 let why = age.why_no_lock(grace(terms.kill_after));
                 Err(Failure::Unavailable(why))
@@ -156,20 +147,7 @@ impl Session {
     /// Looks, and takes the lock where that can be.
     fn attempt(&mut self, terms: &Terms, caller: BorrowedFd<'_>) -> Result<Attempt, Failure> {
         let statement = statements::attempt(terms.shared);
-        let process = text(self.connection.server_process());
-        let (idle, user_timeout) = server_timers(terms.kill_after);
-        let (idle, user_timeout) = (text(idle), text(user_timeout));
-        // It is at least as old as our connection, whatever its clock says.
-        let grace = grace(terms.kill_after);
-        let is_over = self.start.elapsed() >= grace;
-        let grace = text(if is_over {
-            f64::NEG_INFINITY
-        } else {
-            grace.as_secs_f64()
-        });
-        let parameters = [&*self.name, &process, &idle, &user_timeout, &grace];
-        let asked = self.connection.ask(&statement, &parameters, Some(caller));
-        let row = first(asked.map_err(no_answer)?);
+        let row = first(self.ask_for_lock(&statement, terms.kill_after, Some(caller))?);
         if let Some(why) = why_not(&row) {
             return Err(unsuitable(why));
         }
@@ -179,6 +157,42 @@ impl Session {
             ("young", Some(age)) => Ok(Attempt::Young(age)),
             _ => Err(unsuitable("it did not say whether the lock was taken")),
         }
+    }
+
+    /// Asks what takes the lock, or has the server get ready for that.
+    fn ask_for_lock(
+        &mut self,
+        statement: &str,
+        kill_after: Duration,
+        caller: Option<BorrowedFd<'_>>,
+    ) -> Result<Vec<Row>, Failure> {
+        let process = text(self.connection.server_process());
+        let (idle, user_timeout) = server_timers(kill_after);
+        let (idle, user_timeout) = (text(idle), text(user_timeout));
+        // It is at least as old as our connection, whatever its clock says.
+        let grace = grace(kill_after);
+        let is_over = self.start.elapsed() >= grace;
+        let grace = text(if is_over {
+            f64::NEG_INFINITY
+        } else {
+            grace.as_secs_f64()
+        });
+        let parameters = [&*self.name, &process, &idle, &user_timeout, &grace];
+        let asked = self.connection.ask(statement, &parameters, caller);
+        asked.map_err(no_answer)
+    }
+
+    /// Looks whether the server would do all that a run asks of it, without a lock.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Session::lock`].
+    fn rehearse(&mut self) -> Result<(), Failure> {
+        let attempt = statements::rehearsal(&statements::attempt(false));
+        self.ask_for_lock(&attempt, Duration::ZERO, None)?;
+        let confirm = statements::rehearsal(&statements::confirm());
+        let asked = self.connection.ask(&confirm, &[&self.name], None);
+        asked.map(drop).map_err(no_answer)
     }
 
     /// Looks whether the server has the lock, and gives the fence.
@@ -195,37 +209,51 @@ impl Session {
             .ok_or_else(|| unsuitable("it does not report its timeline and transaction number"))
     }
 
-    /// Looks what the server is, and who has the lock.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Session::lock`].
-    pub fn look(&mut self) -> Result<Look, Failure> {
+    /// Looks what the server is, whether it can hold the lock, and who has it.
+    pub fn look(&mut self) -> Look {
+        let connected = self.connection.place();
+        match self.rows() {
+            Ok(rows) => {
+                let row = rows.first().cloned().unwrap_or_default();
+                let version = field(&row, 2).split(' ').next().unwrap_or_default();
+                let role = field(&row, 3);
+                Look {
+                    lock: read(&rows).and_then(|lock| self.rehearse().map(|()| lock)),
+                    place: format!("PostgreSQL {version} at {connected}, as role {role}"),
+                }
+            }
+            Err(why) => Look {
+                lock: Err(why),
+                place: format!(
+                    "PostgreSQL at {connected}, as role {}",
+                    self.connection.user()
+                ),
+            },
+        }
+    }
+
+    /// Who has the lock, where that can be told.
+    fn holders(&mut self) -> Option<Holders> {
+        let rows = self.rows().ok()?;
+        read(&rows).ok().map(|(holders, _)| holders)
+    }
+
+    /// What [`statements::look`] gives.
+    fn rows(&mut self) -> Result<Vec<Row>, Failure> {
         let process = text(self.connection.server_process());
         let parameters = [&*self.name, &process];
-        let asked = self.connection.ask(&statements::look(), &parameters, None);
-        let rows = asked.map_err(no_answer)?;
-        let mut holders = Holders::default();
-        for row in &rows {
-            if let Some(process) = row.get(4).and_then(Option::as_ref) {
-                holders.add(Holder::new(process, field(row, 5), field(row, 6)));
+        let asked = match self
+            .connection
+            .ask(&statements::look(true), &parameters, None)
+        {
+            // A run needs no names, either.
+            Err(Trouble::Refused { .. }) => {
+                let without = statements::look(false);
+                self.connection.ask(&without, &parameters, None)
             }
-        }
-        let row = first(rows);
-        if let Some(why) = why_not(&row) {
-            return Err(unsuitable(why));
-        }
-        let Some(age) = Age::read(field(&row, 1)) else {
-            return Err(unsuitable("it does not report when it started"));
+            asked => asked,
         };
-        let version = field(&row, 2).split(' ').next().unwrap_or_default();
-        let (connected, role) = (self.connection.place(), field(&row, 3));
-        let place = format!("PostgreSQL {version} at {connected}, as role {role}");
-        Ok(Look {
-            holders,
-            age,
-            place,
-        })
+        asked.map_err(no_answer)
     }
 
     /// The connection's descriptor.
@@ -236,19 +264,6 @@ impl Session {
     pub fn socket(&self) -> Result<BorrowedFd<'_>, Failure> {
         let socket = self.connection.socket();
         socket.ok_or_else(|| Failure::Unavailable("the connection is lost".to_owned()))
-    }
-}
-
-/// Why the server cannot hold the lock, by the first word of its answer.
-fn why_not(row: &Row) -> Option<&'static str> {
-    match field(row, 0) {
-        "standby" => Some("it is a standby, and no other server knows its locks"),
-        "pooler" => Some(
-            "there is a pooler in between, which gives one session to several clients: connect to \
-             the server itself",
-        ),
-        "denied" => Some("permission denied for function pg_try_advisory_lock"),
-        _ => None,
     }
 }
 
@@ -272,9 +287,4 @@ fn text(what: impl ToString) -> CString {
 
 fn first(rows: Vec<Row>) -> Row {
     rows.into_iter().next().unwrap_or_default()
-}
-
-/// What stands there; nothing for null.
-fn field(row: &Row, index: usize) -> &str {
-    row.get(index).and_then(Option::as_deref).unwrap_or("")
 }

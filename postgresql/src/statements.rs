@@ -43,8 +43,13 @@ const SETTINGS: &str = "
     ('tcp_keepalives_idle', $3::pg_catalog.text),
     ('tcp_keepalives_interval', '4'),
     ('tcp_keepalives_count', '5'),
-    ('tcp_user_timeout', CASE WHEN pg_catalog.version() OPERATOR(pg_catalog.~~) '%linux%'
-        THEN $4::pg_catalog.text ELSE '0' END)";
+    ('tcp_user_timeout', $4::pg_catalog.text)";
+
+/// The value of one of them. Only Linux has that timer. Not in the list itself, which a [`rehearsal`]
+/// does not look into.
+const VALUE: &str = "CASE WHEN name OPERATOR(pg_catalog.=) 'tcp_user_timeout'
+        AND NOT (pg_catalog.version() OPERATOR(pg_catalog.~~) '%linux%')
+    THEN '0' ELSE value END";
 
 /// Looks, and takes the lock where it can: between two statements, a pooler could give us another
 /// session, with the lock or the settings left in the first. `$3` and `$4` are tcp_keepalives_idle and
@@ -55,7 +60,7 @@ pub fn attempt(shared: bool) -> String {
     let kind = if shared { "_shared" } else { "" };
     format!(
         "SELECT CASE {CANNOT}
-            WHEN (SELECT pg_catalog.count(pg_catalog.set_config(name, value, false))
+            WHEN (SELECT pg_catalog.count(pg_catalog.set_config(name, {VALUE}, false))
                   FROM (VALUES {SETTINGS}) AS settings (name, value)
                   WHERE pg_catalog.current_setting(name, true) IS NOT NULL)
                 OPERATOR(pg_catalog.=) 0
@@ -88,24 +93,36 @@ pub fn confirm() -> String {
     )
 }
 
-/// Asks what the server is and who has the lock: a row for each, or one with nobody.
+/// Has the server get ready for a statement without running it: it looks whether everything is there,
+/// and whether we may call and read it.
+pub fn rehearsal(statement: &str) -> String {
+    format!("EXPLAIN {statement}")
+}
+
+/// Asks what the server is and who has the lock: a row for each, or one with nobody. Without names it
+/// asks for nothing that a run does not need, too.
 ///
 /// The answer: whether it can hold a lock, its age, its version, our role; the holder's process on the
 /// server, its session's name, and for how many seconds it has had it: nothing was asked there since.
-pub fn look() -> String {
-    format!(
-        "SELECT CASE {CANNOT}
-                WHEN NOT pg_catalog.has_function_privilege(
-                    'pg_catalog.pg_try_advisory_lock(pg_catalog.int8)', 'EXECUTE') THEN 'denied'
-                ELSE 'fit' END,
-            {AGE}, pg_catalog.current_setting('server_version'), current_user,
-            pg_locks.pid, application_name,
+pub fn look(with_names: bool) -> String {
+    let (name_and_time, names, order) = match with_names {
+        true => (
+            "application_name,
             pg_catalog.date_part('epoch',
-                pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) query_start)
+                pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) query_start)",
+            "LEFT JOIN pg_catalog.pg_stat_activity
+                ON pg_stat_activity.pid OPERATOR(pg_catalog.=) pg_locks.pid",
+            "ORDER BY query_start",
+        ),
+        false => ("NULL, NULL", "", ""),
+    };
+    format!(
+        "SELECT CASE {CANNOT} ELSE 'fit' END,
+            {AGE}, pg_catalog.current_setting('server_version', true), current_user,
+            pg_locks.pid, {name_and_time}
         FROM (SELECT) AS always
             LEFT JOIN pg_catalog.pg_locks ON {ROWS} OPERATOR(pg_catalog.=) {KEY}
-            LEFT JOIN pg_catalog.pg_stat_activity
-                ON pg_stat_activity.pid OPERATOR(pg_catalog.=) pg_locks.pid
-        ORDER BY query_start"
+            {names}
+        {order}"
     )
 }

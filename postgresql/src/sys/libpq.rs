@@ -124,6 +124,12 @@ impl Connection {
         format!("{host}, port {port}, database {database}")
     }
 
+    /// The user's name under which this has connected.
+    pub fn user(&self) -> String {
+        // SAFETY: a connection that libpq has given and nobody has finished.
+        text(unsafe { pq_sys::PQuser(self.0) }).unwrap_or_default()
+    }
+
     /// The socket, if there is a connection.
     pub fn socket(&self) -> Option<BorrowedFd<'_>> {
         // SAFETY: a connection that libpq has given and nobody has finished.

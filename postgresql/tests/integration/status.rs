@@ -206,6 +206,12 @@ fn what_cannot_be_told_is_4_with_the_reason() {
         assert_eq!(ended.code(), Some(CANNOT_TELL), "{ended:?}");
         assert!(ended.stdout().contains("\"told\":null,\"error\":\""));
     }
+    // It is one of several hosts, perhaps.
+    let place = place(&standby, ROLE);
+    for options in [&["--status"][..], &["--json", "--status"]] {
+        let ended = nonoverlap(options).arg(&locks[0].0).run();
+        assert!(ended.stdout().contains(&format!("; {place}")), "{ended:?}");
+    }
     // Held somewhere else, the standby still does not know.
     let holder = Holder::start(nonoverlap([server.lock("job")]).args(HOLD));
     assert_eq!(status(&locks[0].0).code(), Some(CANNOT_TELL));

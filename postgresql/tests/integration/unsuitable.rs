@@ -164,8 +164,12 @@ fn a_pooler_is_78(mode: &str) {
     // Asking is no better than running.
     let status = nonoverlap(["--status", &lock]).run();
     assert_eq!(status.code(), Some(4), "{status:?}");
+    let said = status.stdout();
     let why = format!("{CANNOT}there is a pooler in between");
-    assert!(status.stdout().contains(&why), "{status:?}");
+    assert!(said.contains(&why), "{status:?}");
+    let place = format!("127.0.0.1, port {}, database postgres", pooler.port);
+    assert!(said.contains(&place), "{status:?}");
+    assert!(said.ends_with(&format!("as role {ROLE}\n")), "{status:?}");
     // It does not wait there, either.
     let holder = Holder::start(nonoverlap([server.lock("job")]).args(HOLD));
     let mut waiting = nonoverlap(["-w", "inf", &lock]);
@@ -263,8 +267,89 @@ fn a_server_without_the_functions_is_78() {
     let lock = may_not.lock("job");
     let why = format!("{CANNOT}permission denied for function pg_try_advisory_lock\n");
     refused(&lock, 78, &why);
-    let status = nonoverlap(["--status", &lock]).run();
-    assert_eq!(status.code(), Some(4), "{status:?}");
-    assert!(status.stdout().contains(&why), "{status:?}");
     nothing_is_left(&may_not);
+}
+
+/// The functions of pg_catalog that a run's statements call, by the server's log.
+fn called(log: &str) -> Vec<String> {
+    let is_of_a_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    let after = log.split("pg_catalog.").skip(1);
+    let mut names: Vec<_> = after
+        .filter_map(|rest| {
+            let (name, _) = rest.split_once('(')?;
+            let is_name = !name.is_empty() && name.chars().all(is_of_a_name);
+            is_name.then(|| name.to_owned())
+        })
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+#[test]
+fn status_is_4_where_a_run_is_78_for_a_function_that_may_not_be_executed_and_only_there() {
+    let server = Server::with("log_statement = all");
+    let lock = server.lock("job");
+    runs(&mut nonoverlap([&lock]));
+    let mut names = called(&server.log());
+    assert!(names.contains(&"set_config".to_owned()), "{names:?}");
+    assert!(names.contains(&"pg_walfile_name".to_owned()), "{names:?}");
+    // What operators and views call, and what a plain run does not.
+    let more = ["float8lt", "int4ne", "pg_lock_status"];
+    names.extend(more.map(str::to_owned));
+    let not_needed = ["pg_stat_get_activity", "pg_try_advisory_lock_shared"];
+    names.extend(not_needed.map(str::to_owned));
+    for name in &names {
+        let all = |what: &str| {
+            server.sql(&format!(
+                "DO $$ DECLARE call regprocedure; BEGIN FOR call IN SELECT oid FROM pg_proc
+                    WHERE proname = '{name}' AND pronamespace = 'pg_catalog'::regnamespace
+                LOOP EXECUTE format('{what} public', call); END LOOP; END $$"
+            ));
+        };
+        all("REVOKE EXECUTE ON ROUTINE %s FROM");
+        let run = nonoverlap([&lock]).args(RAN).run();
+        let status = nonoverlap(["--status", &lock]).run();
+        let is_needed = !not_needed.contains(&&**name);
+        let codes = if is_needed { (78, 4) } else { (0, 3) };
+        let seen = (run.code().unwrap(), status.code().unwrap());
+        assert_eq!(seen, codes, "{name}: {run:?}{status:?}");
+        if is_needed {
+            // Of one it is said that it is an aggregate.
+            let is_said = |said: String| {
+                let what = said.split_once("permission denied for ");
+                what.is_some_and(|(_, what)| what.split_whitespace().nth(1) == Some(name))
+            };
+            let told = status.stdout().replace(';', "");
+            assert!(is_said(run.stderr()) && is_said(told), "{run:?}{status:?}");
+            let place = format!(
+                "127.0.0.1, port {}, database postgres, as role {ROLE}\n",
+                server.port
+            );
+            assert!(status.stdout().ends_with(&place), "{status:?}");
+        }
+        all("GRANT EXECUTE ON ROUTINE %s TO");
+    }
+    // A shared lock is another function's.
+    server.sql("REVOKE EXECUTE ON FUNCTION pg_try_advisory_lock_shared(bigint) FROM public");
+    let why = "permission denied for function pg_try_advisory_lock_shared";
+    refused_by(&mut nonoverlap(["-s", &lock]), &lock, 78, why);
+    nothing_is_left(&server);
+}
+
+/// A run takes a lock without them, too.
+#[test]
+fn status_needs_no_names_of_sessions() {
+    let server = Server::start();
+    server.sql("REVOKE SELECT ON pg_stat_activity FROM public");
+    let lock = server.lock("job");
+    let free = nonoverlap(["--status", &lock]).run();
+    assert_eq!(free.code(), Some(3), "{free:?}");
+    let holder = Holder::start(nonoverlap([&lock]).args(HOLD));
+    let held = nonoverlap(["--status", &lock]).run();
+    assert_eq!(held.code(), Some(0), "{held:?}");
+    let process = server.backend("job");
+    let named = format!("held by '', server process {process}; ");
+    assert!(held.stdout().contains(&named), "{held:?}");
+    holder.end();
 }
