@@ -9,8 +9,12 @@ use rustix::io::Errno;
 pub enum Failure {
     /// The command line or the TARGET is wrong.
     Usage(String),
-    /// There is no server, or it refuses, or it does not answer.
+    /// There is no server, or it does not answer.
     Unavailable(String),
+    /// The same, but perhaps for a moment only: it stops, it starts, or nobody listens.
+    Away(String),
+    /// The server lets nobody in as whom we come, or in that way, which no waiting changes.
+    Refused(String),
     /// The server cannot hold such a lock.
     Unsuitable(String),
 }
@@ -20,14 +24,19 @@ impl Failure {
     pub fn status(&self) -> u8 {
         match self {
             Failure::Usage(_) => 64,
-            Failure::Unavailable(_) => 69,
+            Failure::Unavailable(_) | Failure::Away(_) => 69,
+            Failure::Refused(_) => 77,
             Failure::Unsuitable(_) => 78,
         }
     }
 
     fn why(&mut self) -> &mut String {
         match self {
-            Failure::Usage(why) | Failure::Unavailable(why) | Failure::Unsuitable(why) => why,
+            Failure::Usage(why)
+            | Failure::Unavailable(why)
+            | Failure::Away(why)
+            | Failure::Refused(why)
+            | Failure::Unsuitable(why) => why,
         }
     }
 
@@ -53,9 +62,11 @@ impl Failure {
 impl Display for Failure {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Usage(why) | Failure::Unavailable(why) | Failure::Unsuitable(why) => {
-                out.write_str(why.trim_end())
-            }
+            Failure::Usage(why)
+            | Failure::Unavailable(why)
+            | Failure::Away(why)
+            | Failure::Refused(why)
+            | Failure::Unsuitable(why) => out.write_str(why.trim_end()),
         }
     }
 }

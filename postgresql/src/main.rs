@@ -2,7 +2,7 @@
 //! that the lock is bound to.
 //!
 //! ```text
-//! argv --request--> Request --session--> Session --lock--> Locked --pass--> (nonoverlap)
+//! argv --request--> Request --session--> Session --wait--> Locked --pass--> (nonoverlap)
 //!                                                    \--> Held
 //! ```
 //!
@@ -25,6 +25,7 @@ mod request;
 mod session;
 mod statements;
 mod sys;
+mod wait;
 mod words;
 
 use std::env;
@@ -32,7 +33,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use failure::Failure;
-use request::{Patience, Request, Target, Task, Terms};
+use request::{Request, Target, Task, Terms};
 use session::{Answer, Session};
 
 /// Somebody else has the lock (sysexits(3), EX_TEMPFAIL).
@@ -86,11 +87,8 @@ fn status(target: &Target) -> Result<u8, Failure> {
 
 fn lock(target: &Target, terms: &Terms) -> Result<u8, Failure> {
     let stdout = pass::stdout()?;
-    let mut session = Session::connect(target, &holder::ourselves())?;
-    if terms.patience == Patience::Endless {
-        tell("waiting")?;
-    }
-    match session.lock(terms, stdout)? {
+    let (session, answer) = wait::lock(target, terms, stdout)?;
+    match answer {
         Answer::Locked(fence) => {
             pass::pass(session.socket()?, &fence, stdout)?;
             // If that fails, so do we, and nonoverlap drops what it got.

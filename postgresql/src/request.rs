@@ -89,8 +89,10 @@ Exit status:
   0     the lock was taken and passed on; with --status: it is held
   3     with --status: it is free
   64    the command line or TARGET is wrong
-  69    there is no server, or it refuses, does not answer or has just started
+  69    there is no server, or it does not answer, has just started, or is full
   75    somebody else holds the lock, or the wait timed out
+  77    the server refuses the role, the password, the host, the database or the
+        kind of connection, such as TLS
   78    the server cannot hold such a lock: it is a standby, is behind a pooler,
         or lacks what the lock needs
 

@@ -18,7 +18,7 @@ use crate::sys::{self, Connection, Row, Trouble};
 use crate::words::{no_answer, no_connection, unsuitable};
 
 /// How long connecting and asking may take together, and each further attempt, in seconds.
-const TIME: u32 = 15;
+pub const TIME: u32 = 15;
 
 /// How long one host of several may take, in seconds, where nobody says otherwise.
 const TIME_OF_A_HOST: (&CStr, &CStr) = (c"PGCONNECT_TIMEOUT", c"5");
@@ -28,7 +28,7 @@ const TIME_OF_A_HOST: (&CStr, &CStr) = (c"PGCONNECT_TIMEOUT", c"5");
 const A_MOMENT: Duration = Duration::from_millis(250);
 
 /// How often somebody who waits asks.
-const A_TURN: Duration = Duration::from_secs(1);
+pub const A_TURN: Duration = Duration::from_secs(1);
 
 /// What becomes of the wish to have the lock.
 pub enum Answer {
@@ -58,8 +58,8 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`Failure::Usage`] where libpq does not take something of TARGET, [`Failure::Unavailable`]
-    /// where it cannot connect.
+    /// [`Failure::Usage`] where libpq does not take something of TARGET; [`Failure::Away`],
+    /// [`Failure::Refused`] and [`Failure::Unavailable`] where it cannot connect.
     pub fn connect(target: &Target, application: &str) -> Result<Session, Failure> {
         sys::end_after(TIME);
         sys::set_default(TIME_OF_A_HOST.0, TIME_OF_A_HOST.1);
@@ -79,15 +79,20 @@ impl Session {
         })
     }
 
-    /// Takes the lock, or finds it taken. Ends early where `caller` hangs up, since nobody would
-    /// have the lock then.
+    /// Takes the lock, or finds it taken, waiting to this end if the terms say so. Ends early where
+    /// `caller` hangs up, since nobody would have the lock then.
     ///
     /// # Errors
     ///
-    /// [`Failure::Unsuitable`] where the server cannot hold the lock, [`Failure::Unavailable`] for
+    /// [`Failure::Unsuitable`] where the server cannot hold the lock, [`Failure::Usage`] where it cannot
+    /// have such a name, [`Failure::Away`] where the connection has ended, [`Failure::Unavailable`] for
     /// any other trouble.
-    pub fn lock(&mut self, terms: &Terms, caller: BorrowedFd<'_>) -> Result<Answer, Failure> {
-        let start = Instant::now();
+    pub fn lock(
+        &mut self,
+        terms: &Terms,
+        end: Option<Instant>,
+        caller: BorrowedFd<'_>,
+    ) -> Result<Answer, Failure> {
         let attempt = match (self.attempt(terms, caller)?, terms.patience) {
             (Attempt::Locked, _) => Attempt::Locked,
             (Attempt::Held, Patience::None) => {
@@ -100,11 +105,9 @@ impl Session {
                 self.attempts(terms, caller, A_MOMENT / 10, deadline)?
             }
             (refused, Patience::None) => refused,
-            // An end that no clock can tell is none.
-            (_, Patience::For(time)) => {
-                self.attempts(terms, caller, A_TURN, start.checked_add(time))?
+            (_, Patience::For(_) | Patience::Endless) => {
+                self.attempts(terms, caller, A_TURN, end)?
             }
-            (_, Patience::Endless) => self.attempts(terms, caller, A_TURN, None)?,
         };
         match attempt {
             Attempt::Locked => self.confirm().map(Answer::Locked),
@@ -254,6 +257,11 @@ impl Session {
             asked => asked,
         };
         asked.map_err(no_answer)
+    }
+
+    /// Ends it, and with it the lock.
+    pub fn finish(self) {
+        self.connection.finish();
     }
 
     /// The connection's descriptor.

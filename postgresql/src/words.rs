@@ -54,11 +54,53 @@ pub fn no_connection(words: &str, said: &str) -> Failure {
         None => words.to_owned(),
     };
     let all = format!("{words}\n{said}");
-    match words.starts_with("invalid ") || words.starts_with("could not match ") {
-        true => Failure::Usage(all),
-        false => Failure::Unavailable(all),
+    let has = |signs: &[&str]| signs.iter().any(|sign| words.contains(sign));
+    let is_refusal = |line: &str| {
+        let is_of_the_server = line.contains("FATAL:  ");
+        let passes = AWAY.iter().chain(&PASSES).any(|sign| line.contains(sign));
+        is_of_the_server && !passes || line.contains(NO_PASSWORD)
+    };
+    if words.starts_with("invalid ") || words.starts_with("could not match ") {
+        Failure::Usage(all)
+    } else if words.lines().any(is_refusal) {
+        Failure::Refused(all)
+    } else if has(&AWAY) {
+        Failure::Away(all)
+    } else if has(&PASSES) {
+        Failure::Unavailable(all)
+    } else {
+        Failure::Refused(all)
     }
 }
+
+/// What libpq says where nobody listens or the connection ends, and a server that stops, starts or is
+/// not ready. Of a failed connection there is no SQLSTATE (libpq's manual, PQerrorMessage), and what a
+/// server says in another language than English is taken for a refusal.
+const AWAY: [&str; 9] = [
+    "Is the server running",
+    "timeout expired",
+    "server closed the connection unexpectedly",
+    "could not receive data from server",
+    "could not send ",
+    "SSL SYSCALL error",
+    "the database system is ",
+    "terminating connection due to ",
+    "Connection reset by peer",
+];
+
+/// What is said of a server that has no room just now, of names that nobody knows just now, and of
+/// servers of which one is yet to be promoted.
+const PASSES: [&str; 6] = [
+    "could not translate host name",
+    "session is ",
+    "hot standby mode",
+    "too many clients already",
+    "connection slots are reserved",
+    "too many connections for ",
+];
+
+/// What libpq says where the server wants a password.
+const NO_PASSWORD: &str = "no password supplied";
 
 /// What libpq says of a number that is none, in front of it.
 const NO_NUMBER: &str = "invalid integer value \"";
@@ -70,7 +112,12 @@ pub fn no_answer(trouble: Trouble) -> Failure {
         Trouble::Refused { state, said } if state.starts_with("42") || state.starts_with("0A") => {
             unsuitable(&said)
         }
-        Trouble::Refused { said, .. } | Trouble::Broken(said) => Failure::Unavailable(said),
+        // The name of the lock has a letter that the database cannot have (class 22).
+        Trouble::Refused { state, said } if state.starts_with("22") => Failure::Usage(said),
+        // The server stops, or somebody has ended the session (class 57).
+        Trouble::Refused { state, said } if state.starts_with("57P") => Failure::Away(said),
+        Trouble::Broken(said) => Failure::Away(said),
+        Trouble::Refused { said, .. } => Failure::Unavailable(said),
         Trouble::HungUp => Failure::Unavailable("nobody waits for the lock any more".to_owned()),
     }
 }

@@ -101,8 +101,18 @@ impl Connection {
                 connection.hear_no_notices();
                 Ok(connection)
             }
-            _ => Err(connection.words()),
+            _ => {
+                let words = connection.words();
+                connection.finish();
+                Err(words)
+            }
         }
+    }
+
+    /// Ends the session.
+    pub fn finish(self) {
+        // SAFETY: a connection that libpq has given and nobody has finished, nor can any more.
+        unsafe { pq_sys::PQfinish(self.0) };
     }
 
     /// The process that serves us, as the server said when we connected.

@@ -154,6 +154,72 @@ fn no_such_database_and_no_such_role_are_69() {
     nothing_is_left(&server);
 }
 
+/// Nobody would hear of a job that never runs again.
+#[test]
+fn with_q_what_the_server_refuses_is_said_and_that_it_is_away_is_not() {
+    let server = with_password();
+    let path = server.data().join("pg_hba.conf");
+    let rules = fs::read_to_string(&path).unwrap();
+    fs::write(
+        &path,
+        "host all shut 127.0.0.1/32 reject\n".to_owned() + &rules,
+    )
+    .unwrap();
+    server.control(&["reload"]);
+    let at = format!("127.0.0.1:{}", server.port);
+    let wrong = [
+        (
+            format!("postgresql://nosuch@{at}/postgres#job"),
+            "role \"nosuch\" does not exist",
+        ),
+        (
+            format!("postgresql://admin@{at}/nosuch#job"),
+            "database \"nosuch\" does not exist",
+        ),
+        (
+            format!("postgresql://shut@{at}/postgres#job"),
+            "pg_hba.conf rejects connection",
+        ),
+        (server.lock("job"), "no password supplied"),
+    ];
+    for (lock, why) in &wrong {
+        eventually("the rules are read", || {
+            let ended = nonoverlap(["-q", lock]).args(RAN).run();
+            ended.stderr().contains(why)
+        });
+        refused_by(&mut nonoverlap(["-q", lock]), lock, 69, why);
+    }
+    let tls = server.lock("job").replace('#', "?sslmode=require#");
+    let why = "server does not support SSL, but SSL was required";
+    refused_by(&mut nonoverlap(["-q", &tls]), &tls, 69, why);
+    let mut run = nonoverlap(["-q", &server.lock("job")]);
+    let wrong = "password authentication failed";
+    refused_by(run.env("PGPASSWORD", "x"), &server.lock("job"), 69, wrong);
+    server.control(&["stop", "-m", "fast"]);
+    let run = nonoverlap(["-q", &server.lock("job")]).args(RAN).run();
+    run.expect(69, "", "");
+    let unknown = "postgresql://nosuch.invalid/postgres#job";
+    nonoverlap(["-q", unknown])
+        .args(RAN)
+        .run()
+        .expect(69, "", "");
+}
+
+#[test]
+fn a_lock_name_that_the_databases_encoding_lacks_is_64() {
+    let server = Server::start();
+    server.sql(
+        "CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'",
+    );
+    let lock = server.lock("日").replace("/postgres#", "/latin#");
+    let why = "has no equivalent in encoding \"LATIN1\"";
+    for options in [&[][..], &["-q"], &["-w", "5"], &["-b"]] {
+        refused_by(nonoverlap(options).arg(&lock), &lock, 64, why);
+    }
+    let status = nonoverlap(["--status", &lock]).run();
+    assert_eq!(status.code(), Some(4), "{status:?}");
+}
+
 #[test]
 fn too_many_connections_are_69() {
     let server = Server::with("max_connections = 4\nsuperuser_reserved_connections = 3");

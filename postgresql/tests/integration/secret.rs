@@ -20,7 +20,7 @@ fn the_helper_shows_no_password_that_the_server_or_libpq_repeats() {
         let target = format!("postgresql://{place}sslmode=disable&gssencmode=disable#job");
         let ended = helper(["--status", &target]).run();
         assert_eq!(server.join().unwrap(), "guess");
-        assert_eq!(ended.code(), Some(69), "{ended:?}");
+        assert_eq!(ended.code(), Some(77), "{ended:?}");
         assert!(
             ended.stderr().contains("the password *** is wrong"),
             "{ended:?}"

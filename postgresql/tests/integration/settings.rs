@@ -129,27 +129,6 @@ fn a_wait_is_as_long_as_it_was_asked_for_whatever_the_role_has() {
 }
 
 #[test]
-fn a_wait_whose_session_the_server_ends_is_69() {
-    let server = Server::start();
-    let holder = Holder::start(nonoverlap([server.lock("job")]).args(HOLD));
-    let waiting = Waiting::start(&server, "inf");
-    server.sql(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query ~ 'set_config'
-        AND pid <> pg_backend_pid()",
-    );
-    let (status, stdout, stderr) = waiting.end();
-    assert_eq!((status, &*stdout), (Some(69), ""), "{stderr}");
-    // Which of them libpq says depends on the moment.
-    let whys = [
-        "terminating connection due to administrator command",
-        "server closed the connection unexpectedly",
-    ];
-    assert!(whys.iter().any(|why| stderr.contains(why)), "{stderr}");
-    holder.end();
-    nothing_is_left(&server);
-}
-
-#[test]
 fn a_role_that_may_only_read_and_has_a_name_for_its_sessions_has_the_lock_under_ours() {
     let server = with(&[
         "default_transaction_read_only = on",

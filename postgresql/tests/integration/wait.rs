@@ -4,7 +4,8 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::harness::{HOLD, Holder, eventually};
-use crate::server::{ADMIN, Server, nonoverlap};
+use crate::refusal::{nothing_is_left, refused_by};
+use crate::server::{ADMIN, ROLE, Server, nonoverlap};
 
 /// Runs that wait for the lock "job", ended when this goes out of scope.
 struct Waiters(Vec<Child>);
@@ -134,4 +135,114 @@ fn who_waits_asks_once_a_second_and_once_at_the_deadline() {
     assert!((0.9..1.5).contains(&pauses[1]), "{pauses:?}");
     let all: f64 = pauses.iter().sum();
     assert!((2.45..2.8).contains(&all), "{pauses:?}");
+}
+
+/// It is a restart that somebody has planned, and the wait is not over.
+#[test]
+fn a_restart_costs_who_waits_nothing_but_time() {
+    let server = Server::start();
+    for mode in ["fast", "immediate"] {
+        let holder = Holder::start(nonoverlap([&server.lock("job")]).args(HOLD));
+        let waiters = Waiters::start(&server, &[&["-w", "50"], &["-b"]]);
+        server.control(&["stop", "-m", mode]);
+        // The job is ended, too.
+        drop(holder);
+        assert_eq!(away_for_two_turns(waiters, &server), [Some(0), Some(0)]);
+        nothing_is_left(&server);
+    }
+}
+
+/// How those end who wait while nobody listens for two turns, and then somebody does.
+fn away_for_two_turns(mut waiters: Waiters, server: &Server) -> [Option<i32>; 2] {
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_millis(2500) {
+        for waiter in &mut waiters.0 {
+            let ended = waiter.try_wait().unwrap();
+            assert!(ended.is_none(), "{ended:?}");
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    server.control(&["start"]);
+    [0, 1].map(|index| waiters.0[index].wait().unwrap().code())
+}
+
+#[test]
+fn a_wait_that_begins_while_the_server_is_away_is_one_for_the_server_too() {
+    let server = Server::start();
+    server.control(&["stop", "-m", "fast"]);
+    let mut waiters = Waiters(Vec::new());
+    for options in [&["-w", "50"][..], &["-b"]] {
+        let mut run = nonoverlap(options);
+        run.arg(server.lock("job")).arg("true").stdin(Stdio::null());
+        waiters.0.push(run.spawn().unwrap());
+    }
+    assert_eq!(away_for_two_turns(waiters, &server), [Some(0), Some(0)]);
+    nothing_is_left(&server);
+}
+
+#[test]
+fn a_wait_for_a_server_that_stays_away_is_69_at_its_end() {
+    let nobody = "postgresql://127.0.0.1:1/postgres#job";
+    let start = Instant::now();
+    let mut run = nonoverlap(["-w", "1.5", nobody]);
+    refused_by(&mut run, nobody, 69, "Connection refused");
+    let time = start.elapsed().as_secs_f64();
+    assert!((1.5..6.0).contains(&time), "{time}");
+}
+
+/// It is what the server does to all sessions when it stops, and the same for who asks.
+#[test]
+fn who_waits_asks_again_after_somebody_has_ended_its_session() {
+    let server = Server::start();
+    let holder = Holder::start(nonoverlap([&server.lock("job")]).args(HOLD));
+    let mut waiters = Waiters::start(&server, &[&["-w", "50"], &["-b"]]);
+    let ended = server.sql(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+        WHERE query ~ 'set_config'
+            AND pid <> pg_backend_pid() AND pid NOT IN
+                (SELECT pid FROM pg_locks WHERE locktype = 'advisory')",
+    );
+    assert_eq!(ended, "2");
+    for waiter in &waiters.0 {
+        eventually("it waits again", || server.waits(waiter.id()));
+    }
+    holder.end();
+    for waiter in &mut waiters.0 {
+        assert_eq!(waiter.wait().unwrap().code(), Some(0));
+    }
+    nothing_is_left(&server);
+}
+
+#[test]
+fn who_waits_is_refused_at_once_by_what_does_not_pass() {
+    let server = Server::start();
+    let lock = server.lock("job");
+    let start = Instant::now();
+    let wrong = [
+        (
+            lock.replace(ROLE, "nosuch"),
+            69,
+            "role \"nosuch\" does not exist",
+        ),
+        (
+            lock.replace("/postgres", "/nosuch"),
+            69,
+            "database \"nosuch\" does not exist",
+        ),
+        (
+            "postgresql://nosuch.invalid/#job".to_owned(),
+            69,
+            "could not translate host name",
+        ),
+    ];
+    for (lock, status, why) in wrong {
+        for options in [&["-w", "50"][..], &["-b"]] {
+            refused_by(nonoverlap(options).arg(&lock), &lock, status, why);
+        }
+    }
+    assert!(
+        start.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        start.elapsed()
+    );
 }

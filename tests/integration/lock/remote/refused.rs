@@ -149,3 +149,16 @@ fn with_q_a_server_that_is_away_is_told_in_the_log_only() {
     server.run(&[], &["echo", "ran"]).expect(69, "", &said);
     server.run(&["-q"], &["echo", "ran"]).expect(69, "", "");
 }
+
+/// No tick to come would change it.
+#[test]
+fn with_q_a_server_that_refuses_the_user_is_told_with_69() {
+    let Some(server) = Server::with("say('wrong password'); sys.exit(77)") else {
+        return;
+    };
+    let said = format!(
+        "nonoverlap: cannot lock {}: wrong password\n",
+        server.word()
+    );
+    server.run(&["-q"], &["echo", "ran"]).expect(69, "", &said);
+}
