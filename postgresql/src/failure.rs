@@ -53,7 +53,7 @@ impl Failure {
     pub fn without(mut self, secrets: &[String]) -> Failure {
         let why = self.why();
         for secret in secrets {
-            *why = why.replace(secret, "***");
+            *why = without(why, secret);
         }
         self
     }
@@ -76,4 +76,24 @@ pub fn reason(errno: Errno) -> String {
     let text = io::Error::from(errno).to_string();
     let words = text.split(" (os error").next();
     words.unwrap_or_default().to_owned()
+}
+
+/// A text without a secret. One that is short is only hidden where it stands alone: else other words
+/// would be hidden in part, and tell what it is.
+fn without(text: &str, secret: &str) -> String {
+    const LONG: usize = 4;
+    let is_of_a_word = |letter: char| letter.is_alphanumeric() || letter == '.';
+    let mut shown = String::new();
+    let mut rest = text;
+    while let Some((before, behind)) = rest.split_once(secret) {
+        shown.push_str(before);
+        let is_part = shown.ends_with(is_of_a_word) || behind.starts_with(is_of_a_word);
+        shown.push_str(if secret.len() < LONG && is_part {
+            secret
+        } else {
+            "***"
+        });
+        rest = behind;
+    }
+    shown + rest
 }

@@ -23,6 +23,17 @@ pub fn check(target: &Target) -> Result<Vec<String>, Failure> {
         let why = "in the user, the password and the database, write %40 for @ and %2F for /";
         return Err(Failure::Usage(why.to_owned()));
     }
+    // That is what other programs take: no URI, whose `password=` would be a part of a host's name.
+    let (user, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
+    let user = user.split(':').next().unwrap_or_default();
+    if [user, hosts]
+        .iter()
+        .any(|it| it.contains(['=', ' ', '\t', '\n']))
+    {
+        let why = "after postgresql://, write USER:PASSWORD@HOST:PORT/DATABASE, with %3D for = and \
+                   %20 for a blank, or parameters behind a ?";
+        return Err(Failure::Usage(why.to_owned()));
+    }
     let is_cut = place.contains(':') && !place.contains(['@', '/']);
     if is_cut && target.name.to_bytes().contains(&b'@') {
         let why = "in a password, write %23 for #; before a lock name that contains @, write /#";

@@ -21,8 +21,9 @@ pub fn without_passwords(word: &[u8]) -> Vec<u8> {
 }
 
 /// A text without the passwords of the word of a remote lock: as they stand there, or without the
-/// escapes of a URI, or a part of one between letters at which a library may break it. A text that is cut
-/// may end in the beginning of one.
+/// escapes of a URI, or a part of one between letters at which a library may break it. What is short is
+/// one only where it stands alone: else other words would be hidden in part, and tell what it is. A text
+/// that is cut may end in the beginning of one.
 pub fn without_secrets_of(word: &[u8], text: &[u8], is_cut: bool) -> Vec<u8> {
     let breaks = |byte: &u8| b"/?#@:&=".contains(byte);
     let mut known = Vec::new();
@@ -35,22 +36,41 @@ pub fn without_secrets_of(word: &[u8], text: &[u8], is_cut: bool) -> Vec<u8> {
     }
     known.retain(|secret| !secret.is_empty());
     let mut shown = Vec::new();
-    let mut rest = text;
-    while let [first, behind @ ..] = rest {
-        let begins =
-            |secret: &&Vec<u8>| rest.starts_with(secret) || is_cut && secret.starts_with(rest);
+    let mut start = 0;
+    while let Some(rest @ [first, ..]) = text.get(start..) {
+        let begins = |secret: &&Vec<u8>| {
+            let length = secret.len();
+            let is_there = rest.starts_with(secret) || is_cut && secret.starts_with(rest);
+            is_there && (length >= LONG || stands_alone(text, start, length))
+        };
         match known.iter().filter(begins).map(Vec::len).max() {
             Some(length) => {
                 shown.extend(HIDDEN);
-                rest = rest.get(length..).unwrap_or_default();
+                start += length;
             }
             None => {
                 shown.push(*first);
-                rest = behind;
+                start += 1;
             }
         }
     }
     shown
+}
+
+/// So many bytes do not come by chance.
+const LONG: usize = 4;
+
+/// Whether a part of a text is no part of a word, of a number or of an address.
+fn stands_alone(text: &[u8], start: usize, length: usize) -> bool {
+    let before = start.checked_sub(1).and_then(|index| text.get(index));
+    let behind = text.get(start + length);
+    let is_of_a_word =
+        |byte: &&u8| byte.is_ascii_alphanumeric() || **byte == b'.' || !byte.is_ascii();
+    before
+        .into_iter()
+        .chain(behind)
+        .find(is_of_a_word)
+        .is_none()
 }
 
 /// Where the passwords of a word are, in their order.
@@ -63,7 +83,8 @@ fn secrets(word: &[u8]) -> Vec<Range<usize>> {
     found
 }
 
-/// Where the password behind a user's name is.
+/// Where the password behind a user's name is, or behind a host's, where it is no port: somebody has
+/// forgotten the host.
 fn password_of_user(text: &[u8]) -> Option<Range<usize>> {
     const MARK: &[u8] = b"://";
     let start = position(text, MARK)? + MARK.len();
@@ -72,8 +93,37 @@ fn password_of_user(text: &[u8]) -> Option<Range<usize>> {
     let colon = authority.iter().position(|&byte| byte == b':')?;
     let last_at = |text: &[u8]| text.iter().rposition(|&byte| byte == b'@');
     let name = rest.iter().rposition(|&byte| byte == b'#');
-    let end = last_at(authority).or_else(|| last_at(rest.get(..name.unwrap_or(rest.len()))?))?;
-    (colon < end).then_some(start + colon + 1..start + end)
+    let unnamed = rest.get(..name.unwrap_or(rest.len()))?;
+    match last_at(authority).or_else(|| last_at(unnamed)) {
+        Some(end) => (colon < end).then_some(start + colon + 1..start + end),
+        None => Some(start + no_port(unnamed)?..start + unnamed.len()),
+    }
+}
+
+/// Where in hosts with their ports, and what follows them, the first port is that is no number.
+fn no_port(text: &[u8]) -> Option<usize> {
+    let mut start = 0;
+    for host in text
+        .split(|byte| b"/?".contains(byte))
+        .next()?
+        .split(|&byte| byte == b',')
+    {
+        // An IPv6 address has colons, too.
+        let address = match host.first() {
+            Some(b'[') => host
+                .iter()
+                .position(|&byte| byte == b']')
+                .unwrap_or(host.len()),
+            _ => 0,
+        };
+        let colon = host.iter().skip(address).position(|&byte| byte == b':');
+        let port = colon.map(|colon| address + colon + 1);
+        if let Some(port) = port.filter(|&port| !host.iter().skip(port).all(u8::is_ascii_digit)) {
+            return Some(start + port);
+        }
+        start += host.len() + 1;
+    }
+    None
 }
 
 /// Where the values of parameters are that may be passwords, within a part of a text.
@@ -101,8 +151,9 @@ fn secret_parameters(text: &[u8], part: Range<usize>) -> Vec<Range<usize>> {
 /// Whether a parameter of this name may have a password for its value: as no list has every name that a
 /// library knows, nor those that somebody mistypes, by what is in it. A file is none.
 fn may_be_secret(name: &[u8]) -> bool {
-    const SIGNS: [&[u8]; 9] = [
-        b"pas", b"pw", b"word", b"secret", b"token", b"key", b"auth", b"cred", b"%",
+    const SIGNS: [&[u8]; 14] = [
+        b"pas", b"pw", b"pss", b"psw", b"psd", b"word", b"wrd", b"wd", b"secret", b"token", b"key",
+        b"auth", b"cred", b"%",
     ];
     let name = name.to_ascii_lowercase();
     let has = |sign: &&[u8]| position(&name, sign).is_some();

@@ -51,6 +51,16 @@ fn the_helper_shows_no_password_that_the_server_or_libpq_repeats() {
         // The beginning would be the port of a host "app".
         ("app:12345#guess@h/db", "write %23 for #"),
         ("app:12345/guess@h/db", "write %40 for @ and %2F for /"),
+        // Other programs take that.
+        (
+            "host=127.0.0.1 port=1 password=guess",
+            "write USER:PASSWORD@HOST:PORT/DATABASE",
+        ),
+        ("password=guess/x", "write USER:PASSWORD@HOST:PORT/DATABASE"),
+        (
+            "host=h password=x@guess",
+            "write USER:PASSWORD@HOST:PORT/DATABASE",
+        ),
     ];
     for (place, why) in wrong {
         let name = if place.contains('#') { "" } else { "#job" };
@@ -62,6 +72,18 @@ fn the_helper_shows_no_password_that_the_server_or_libpq_repeats() {
             !said.contains("guess") && !said.contains("12345"),
             "{place}: {said}"
         );
+    }
+}
+
+#[test]
+fn a_short_password_does_not_show_by_what_is_hidden_of_other_words() {
+    for (password, why) in [
+        ("a", "could not translate host name \"***\""),
+        ("%61", "host name \"***\""),
+    ] {
+        let target = format!("postgresql://app:{password}@a/db#job");
+        let ended = helper(["--status", &target]).run();
+        assert!(ended.stderr().contains(why), "{ended:?}");
     }
 }
 

@@ -6,7 +6,7 @@ use crate::support::remote_server::{Server, text_of};
 
 /// Words with a password, and how they are shown.
 #[rustfmt::skip] // A row a line is how a table is read.
-const WORDS: [(&str, &str); 16] = [
+const WORDS: [(&str, &str); 20] = [
     ("test://user:secret@host/x#y", "test://user:***@host/x#y"),
     ("test://:secret@host", "test://:***@host"),
     ("test://user:secret@", "test://user:***@"),
@@ -29,10 +29,18 @@ const WORDS: [(&str, &str); 16] = [
     ("test://h/d?pasword=secret&pwd=secret#y", "test://h/d?pasword=***&pwd=***#y"),
     ("test://h/?access_token=secret&apikey=secret", "test://h/?access_token=***&apikey=***"),
     ("test://h/?x=password=secret", "test://h/?x=password=***"),
+    ("test://h/?psswd=secret&psd=secret&pswd=secret", "test://h/?psswd=***&psd=***&pswd=***"),
+    ("test://h/?psswrd=secret#y", "test://h/?psswrd=***#y"),
+    // Somebody has forgotten the host.
+    ("test://user:secret#job", "test://user:***#job"),
+    ("test://h:1,user:1secret/x?y#job", "test://h:1,user:***#job"),
 ];
 
 /// Words without one are shown as they are.
-const OPEN_WORDS: [&str; 10] = [
+const OPEN_WORDS: [&str; 13] = [
+    "test://h:1,[::1]:2,h3,h4:/x#y",
+    "test://[::1]#y",
+    "test://h/x?keepalives_idle=1&options=2&passfile=x&password_file=y#y",
     "test://user@host/x#y",
     "test://host:5432/x#y",
     "test://host/a:b@c",
@@ -138,7 +146,11 @@ fn nor_do_the_words_of_a_helper() {
         ("test://u:a%secret%2@h", "no a%secret%2", "no ***"),
         // A library may break it where it should have been escaped.
         ("test://u:mysecret/other@h", "port mysecret, database other@h", "port ***, database ***@h"),
-        ("test://u:o/o@h", "no host o/o, o", "n*** h***st ***, ***"),
+        ("test://u:o/o@h", "no host o/o, o", "no host ***, ***"),
+        ("test://u:se@cret@h", "in a user and a password, 'se' or cret", "in a user and a password, '***' or ***"),
+        ("test://u:a&b=c@h", "invalid parameter 'b' a", "invalid parameter '***' ***"),
+        ("test://u:sec?ret=1@h", "at '127.0.0.1', port 1", "at '127.0.0.1', port ***"),
+        ("test://u:o@h", "no host 'o'", "no host '***'"),
         ("test://u:@h?password=", "held by b", "held by b"),
         ("test://u@h?a=b", "held by a b", "held by a b"),
     ];
