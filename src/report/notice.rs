@@ -18,7 +18,7 @@ use crate::model::dialect::Dialect;
 use crate::model::error::{LEASED, Reason};
 use crate::model::reporting::{Reporting, Verbosity};
 use crate::model::target::LockTarget;
-use crate::sys::{self, End};
+use crate::sys::{self, End, Reach};
 use crate::text::escape::Escaped;
 use crate::text::time::Elapsed;
 
@@ -42,8 +42,9 @@ pub enum Notice<'a> {
     Helper(LockTarget, &'a [u8]),
     /// The lock was dropped.
     Unlocked(LockTarget, Option<Instant>),
-    /// The server has closed the connection that the lock of this process was bound to.
-    Lost(LockTarget, u32),
+    /// The connection has ended that the lock of this process was bound to, and its job is sent this
+    /// signal, if it has not been sent one already.
+    Lost(LockTarget, u32, Option<(&'static str, Reach)>),
     /// The job of this process could not be sent this signal.
     Unreached(LockTarget, u32, c_int, Errno),
     /// The command's process, which had this PID, has ended after this time, and how, where that is known.
@@ -181,11 +182,16 @@ impl Display for Notice<'_> {
                 "{target}: the command may have a terminal, so it gets no process group of its own: a signal \
                  to end it will reach its first process only"
             ),
-            Notice::Lost(target, pid) => {
-                write!(
-                    out,
-                    "{target}: PID {pid} has lost the lock: the server closed its connection"
-                )
+            Notice::Lost(target, pid, sent) => {
+                let what = "has lost the lock: its connection to the server has ended";
+                write!(out, "{target}: PID {pid} {what}")?;
+                match sent {
+                    Some((signal, Reach::Group)) => {
+                        write!(out, "; sending {signal} to its process group")
+                    }
+                    Some((signal, Reach::Process)) => write!(out, "; sending {signal} to it"),
+                    None => Ok(()),
+                }
             }
             Notice::Unreached(target, pid, signal, reason) => {
                 write!(out, "{target}: cannot send signal {signal} to PID {pid}: ")?;

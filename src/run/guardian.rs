@@ -198,7 +198,11 @@ impl Duty for Duties<'_> {
                 Some(HowEnded::ByMaxRuntime(&limit.given))
             }
             (Event::Lost, _) => {
-                let lost = Notice::Lost(self.target, job.ward.pid());
+                let signal = match self.on_lost {
+                    OnLost::Kill => "SIGKILL",
+                    _ => "SIGTERM",
+                };
+                let lost = Notice::Lost(self.target, job.ward.pid(), Some((signal, self.reach)));
                 match self.on_lost {
                     OnLost::Kill => self.kill_job(&mut job, Some(&lost)),
                     _ => self.end_job(&mut job, KILL_AFTER_LOSS, Some(&lost)),
@@ -238,8 +242,10 @@ impl Duties<'_> {
                 break;
             }
             if job.pause(left.map_or(pause, |left| pause.min(left))) == Event::Lost {
-                self.log(&Notice::Lost(self.target, job.ward.pid()));
-                if self.on_lost == OnLost::Kill {
+                let kills = self.on_lost == OnLost::Kill;
+                let sent = kills.then_some(("SIGKILL", self.reach));
+                self.log(&Notice::Lost(self.target, job.ward.pid(), sent));
+                if kills {
                     break;
                 }
                 // From now on somebody else may have the lock soon.

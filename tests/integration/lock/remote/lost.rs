@@ -210,7 +210,7 @@ fn a_loss_is_heard_while_the_job_is_being_ended() {
 
 /// Whoever takes the lock next has it from then on.
 #[test]
-fn the_log_says_to_whom_it_was_lost_and_what_became_of_the_job() {
+fn the_log_says_who_has_lost_it_whom_which_signal_is_sent_and_what_became_of_the_job() {
     let Some(server) = Server::start() else {
         return;
     };
@@ -234,7 +234,8 @@ fn the_log_says_to_whom_it_was_lost_and_what_became_of_the_job() {
     let lines = lines();
     let said: Vec<_> = lines.lines().map(|line| line.split_at(26).1).collect();
     let lost = format!(
-        "nonoverlap: {word}: PID {pid} has lost the lock: the server closed its connection"
+        "nonoverlap: {word}: PID {pid} has lost the lock: its connection to the server has ended; \
+         sending SIGTERM to its process group"
     );
     assert_eq!(said[1..said.len() - 1], [lost]);
     let end = format!("nonoverlap: {word}: PID {pid} ended after ");
