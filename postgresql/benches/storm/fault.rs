@@ -63,11 +63,21 @@ impl Fault {
     /// the job before it goes on; and not where somebody ends the holder's session on the server while
     /// its host hears nothing.
     pub fn are_covered(faults: &[Fault]) -> bool {
-        let hears_nothing = |it: &Fault| matches!(it, Fault::Cut([.., Way::FromServer], _));
         let is_one = |what: fn(&Fault) -> bool| faults.iter().any(what);
-        let stands_still = faults.len() > 1 && is_one(|it| matches!(it, Fault::FreezeHost));
+        let stands_still = is_one(|it| matches!(it, Fault::FreezeHost));
         let is_ended = is_one(|it| matches!(it, Fault::Terminate));
-        !stands_still && !(is_ended && faults.iter().any(hears_nothing))
+        let hears_nothing = is_one(|it| matches!(it, Fault::Cut([.., Way::FromServer], _)));
+        !(stands_still && is_one(Fault::gives_away)) && !(is_ended && hears_nothing)
+    }
+
+    /// Whether the server gives the lock of a job away that could run on: to a host that only stands
+    /// still its kernel answers, and a job that is killed does not.
+    fn gives_away(&self) -> bool {
+        match self {
+            Fault::Cut(_, seconds) => *seconds >= LONG,
+            Fault::FreezeHost | Fault::FreezeServer | Fault::Kill => false,
+            Fault::Terminate | Fault::Restart(_) | Fault::KillPostmaster | Fault::Gone(_) => true,
+        }
     }
 
     /// Puts it in, and returns when it is over. It strikes the holders, or those `beside` them.
