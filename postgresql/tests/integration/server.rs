@@ -386,26 +386,42 @@ CREATE FUNCTION pg_catalog.pg_postmaster_start_time() RETURNS timestamptz LANGUA
         OPERATOR(pg_catalog.-) '1 hour'::pg_catalog.interval $$
 ";
 
-/// Where PostgreSQL's own programs are: Debian puts them out of PATH, and a wrapper that takes a while
-/// to find them into it.
+/// Where PostgreSQL's own programs are, which somebody may say: Debian puts them out of PATH, and a
+/// wrapper that takes a while to find them into it.
 fn programs() -> &'static Path {
     static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
     PROGRAMS.get_or_init(|| {
+        if let Some(folder) = env::var_os("NONOVERLAP_POSTGRESQL_BIN") {
+            return folder.into();
+        }
         let said = Command::new("pg_config").arg("--bindir").run();
         let folder = PathBuf::from(said.stdout().trim_end());
         if folder.join("initdb").exists() {
             return folder;
         }
-        let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
-        let mut folders: Vec<_> = versions
-            .flatten()
-            .map(|entry| entry.path().join("bin"))
-            .collect();
-        folders.sort();
-        folders
-            .pop()
+        let entries = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
+        let versions = entries.flatten().map(|entry| entry.path());
+        let newest = versions.max_by_key(|path| version(path));
+        newest
+            .map(|path| path.join("bin"))
             .unwrap_or_else(|| panic!("there is no PostgreSQL server: Debian's is postgresql"))
     })
+}
+
+/// The numbers of a folder such as `9.6` or `15`.
+fn version(folder: &Path) -> Vec<u32> {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let numbers = name.split('.').map(|number| number.parse().unwrap_or(0));
+    numbers.collect()
+}
+
+#[test]
+fn the_newest_of_several_versions_is_the_one_with_the_largest_number() {
+    let folders = ["15", "9.6", "10", "9.10"].map(Path::new);
+    let newest = folders.iter().max_by_key(|path| version(path));
+    assert_eq!(newest, Some(&Path::new("15")));
+    let newest = folders[1..].iter().max_by_key(|path| version(path));
+    assert_eq!(newest, Some(&Path::new("10")));
 }
 
 pub fn free_port() -> u16 {
