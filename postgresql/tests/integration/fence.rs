@@ -116,9 +116,11 @@ fn by_the_manuals_recipe_a_table_refuses_the_late_one() {
             .replace("\\e", "\\")
     };
     let server = Server::start();
-    server.sql(&recipe("CREATE TABLE report"));
+    server.sql(&recipe("CREATE TABLE public.report"));
     server.sql(&format!("GRANT SELECT, UPDATE ON report TO {ROLE}"));
-    let file = server.scene.file("report.sql", recipe("UPDATE report"));
+    let file = server
+        .scene
+        .file("report.sql", recipe("UPDATE public.report"));
     let psql = server.psql_command(ROLE, "SELECT 1");
     let writes = |total: &str| {
         let script = "echo held; read -r go

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::harness::{HOLD, Holder, Run, eventually};
 use crate::refusal::{RAN, nothing_is_left, runs};
-use crate::server::{ADMIN, ROLE, Server, nonoverlap};
+use crate::server::{ADMIN, ROLE, Server, nonoverlap, psql_at};
 
 /// What the server logs when something of the traps is run.
 const SPRUNG: &str = "trap sprung: ";
@@ -223,6 +223,20 @@ fn nor_is_it_by_what_the_manual_has_for_psql() {
     server.sql("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'");
     psql.wait().unwrap();
     refused.expect(1, "", "");
+
+    server.sql(&recipe("CREATE TABLE"));
+    server.sql(&format!("GRANT SELECT, UPDATE ON public.report TO {ROLE}"));
+    let update = server.scene.file("report.sql", recipe("UPDATE "));
+    // The second one is late.
+    for (total, seen) in [("2", "2"), ("1", "2"), ("3", "3")] {
+        let mut psql = psql_at(ROLE, server.port);
+        psql.arg("-f").arg(&update);
+        let fence = format!("000000000100000000000000000{total}00");
+        psql.arg("-v").arg(format!("total={total}"));
+        psql.arg("-v").arg(format!("fence={fence}"));
+        psql.run().expect(0, "", "");
+        assert_eq!(server.sql("SELECT total FROM public.report"), seen);
+    }
     let none: [&str; 0] = [];
     assert_eq!(sprung(&server), none);
 }
