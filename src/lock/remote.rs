@@ -19,6 +19,7 @@ use crate::model::lock::{KILL_AFTER_LOSS, LockMode, OnLost, Wait};
 use crate::model::request::Run;
 use crate::model::target::LockTarget;
 use crate::sys;
+use crate::text::time::seconds;
 
 /// No server, or no helper (sysexits(3), EX_UNAVAILABLE).
 const UNAVAILABLE: u8 = 69;
@@ -111,14 +112,6 @@ fn kill_after(run: &Run) -> Duration {
         OnLost::Term => run.kill_after.unwrap_or(KILL_AFTER_LOSS),
         OnLost::Kill | OnLost::Ignore => Duration::ZERO,
     }
-}
-
-/// A number of seconds. (What Rust has to write a floating point number takes more room in the program
-/// than all of this file.)
-fn seconds(time: Duration) -> String {
-    let text = format!("{}.{:09}", time.as_secs(), time.subsec_nanos());
-    let text = text.trim_end_matches('0').trim_end_matches('.');
-    text.to_owned()
 }
 
 /// Looks whether the connection has ended already. A guardian hears of its end later.

@@ -134,7 +134,11 @@ impl Display for Conflict<'_> {
             }
         }
         if let (Some(alarm), true) = (self.alarm, self.is_alarm) {
-            write!(out, ", longer than {}", Elapsed(alarm))?;
+            match alarm.as_secs() {
+                // No time would be no limit.
+                0 => write!(out, ", longer than {}s", time::seconds(alarm))?,
+                _ => write!(out, ", longer than {}", Elapsed(alarm))?,
+            }
         }
         out.write_str("; not started")
     }

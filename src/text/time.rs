@@ -21,6 +21,14 @@ impl Display for Elapsed {
     }
 }
 
+/// A number of seconds. (What Rust has to write a floating point number takes more room in the program
+/// than all that is here.)
+pub fn seconds(time: Duration) -> String {
+    let text = format!("{}.{:09}", time.as_secs(), time.subsec_nanos());
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    text.to_owned()
+}
+
 /// How long ago a moment is; nothing gone if it is still to come, as after a clock was set back.
 pub fn since(moment: SystemTime) -> Duration {
     SystemTime::now().duration_since(moment).unwrap_or_default()

@@ -196,6 +196,22 @@ fn a_holder_that_cannot_be_looked_into_is_told_as_what_it_is_and_sounds_no_alarm
 }
 
 #[test]
+fn an_alarm_after_a_part_of_a_second_says_which() {
+    let scene = Scene::new();
+    let _job = job(&scene);
+    for (given, shown) in [("0.25", "0.25s"), ("0.5s", "0.5s"), ("0", "0s")] {
+        let ends = format!(", longer than {shown}; not started\n");
+        eventually("it is held for longer", || {
+            let ended = nonoverlap(["--alarm", given])
+                .arg(scene.lock())
+                .arg("true")
+                .run();
+            ended.stderr().ends_with(&ends)
+        });
+    }
+}
+
+#[test]
 fn bytes_of_a_command_line_are_escaped_and_stay_on_one_line() {
     let scene = Scene::new();
     let evil = OsStr::from_bytes(b"a\nb\r\x1b[31m\x07\xff\xe2\x80\xaetxt \xc2\x9b7m");
