@@ -154,11 +154,8 @@ impl Display for Notice<'_> {
             }
             Notice::NoRecord(target, why) => without_record(out, target, *why),
             Notice::WaitsForKin(target, kin) => {
-                write!(
-                    out,
-                    "{target} is held{}; waiting all the same",
-                    Double(*kin)
-                )
+                let kin = Double(*kin);
+                write!(out, "{target} is held{kin}; waiting all the same")
             }
             Notice::LetGo(target, pid) => {
                 write!(
@@ -184,23 +181,21 @@ impl Display for Notice<'_> {
             ),
             Notice::Lost(target, pid, sent) => {
                 let what = "has lost the lock: its connection to the server has ended";
-                write!(out, "{target}: PID {pid} {what}")?;
-                match sent {
-                    Some((signal, Reach::Group)) => {
-                        write!(out, "; sending {signal} to its process group")
-                    }
-                    Some((signal, Reach::Process)) => write!(out, "; sending {signal} to it"),
-                    None => Ok(()),
-                }
+                let what_next = sent.map_or_else(String::new, |(signal, reach)| match reach {
+                    Reach::Group => format!("; sending {signal} to its process group"),
+                    Reach::Process => format!("; sending {signal} to it"),
+                });
+                write!(out, "{target}: PID {pid} {what}{what_next}")
             }
             Notice::Unreached(target, pid, signal, reason) => {
-                write!(out, "{target}: cannot send signal {signal} to PID {pid}: ")?;
-                match *reason == sys::NUMBER_IS_OLD {
-                    true => {
-                        out.write_str("it has ended, and the number of its group may be another's")
-                    }
-                    false => write!(out, "{}", Reason(*reason)),
-                }
+                let why = match *reason == sys::NUMBER_IS_OLD {
+                    true => OLD_NUMBER.to_owned(),
+                    false => Reason(*reason).to_string(),
+                };
+                write!(
+                    out,
+                    "{target}: cannot send signal {signal} to PID {pid}: {why}"
+                )
             }
             Notice::Ended(target, pid, lasted, how) => {
                 write!(out, "{target}: PID {pid} ended after {}", Elapsed(*lasted))?;
@@ -209,6 +204,9 @@ impl Display for Notice<'_> {
         }
     }
 }
+
+/// Why a group is sent nothing that was not looked at for a while.
+const OLD_NUMBER: &str = "it has ended, and the number of its group may be another's";
 
 /// Why the PID is not in the lock file.
 fn without_record(
