@@ -170,11 +170,14 @@ fn a_command_line_for_the_shell_goes_right_after_the_lock_file_or_the_descriptor
         &["--fd", "0", "sh", "-c", "echo /bin/sh"],
     ] {
         for program in [Path::new(NONOVERLAP), &scene.flock()] {
-            let mut command = Command::new(program);
+            // Descriptor 0 is a file: macOS locks no pipe.
+            let mut command = Command::new("sh");
             command
-                .current_dir(scene.path("bin"))
-                .env("SHELL", "/bin/sh");
-            command.args(arguments).run().expect(0, "/bin/sh\n", "");
+                .args(["-c", r#"exec "$0" "$@" <>locked"#])
+                .arg(program);
+            command.current_dir(scene.path("bin"));
+            command.args(arguments).env("SHELL", "/bin/sh");
+            command.run().expect(0, "/bin/sh\n", "");
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::fs;
 use std::process::Command;
 
-use crate::support::harness::{Ended, Run, Scene, nonoverlap};
+use crate::support::harness::{Ended, NONOVERLAP, Run, Scene, nonoverlap};
 
 #[test]
 fn an_option_behind_the_lock_file_is_refused_before_a_file_is_touched() {
@@ -64,8 +64,11 @@ fn a_command_that_begins_with_a_dash_runs_if_two_dashes_stand_before_the_lock_fi
         &["L", "./-x", "-n"],
         &["--fd", "0", "--", "-x", "-n"],
     ] {
-        let mut command = nonoverlap(arguments);
-        command.current_dir(scene.path("")).env("PATH", ".");
+        // Descriptor 0 is a file: macOS locks no pipe.
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", r#"exec "$0" "$@" <>locked"#, NONOVERLAP]);
+        command.args(arguments).env("PATH", ".");
+        command.current_dir(scene.path(""));
         command.run().expect(0, "ran -n\n", "");
     }
 }
