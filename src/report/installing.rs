@@ -60,6 +60,12 @@ impl Display for Remark<'_> {
                 shown(program),
                 shown(folder)
             ),
+            Remark::InProtectedFolder(path, folder) if path == folder => write!(
+                out,
+                "cron may not read {}: give /usr/sbin/cron Full Disk Access, or use another folder and \
+                 install again",
+                shown(path)
+            ),
             Remark::InProtectedFolder(path, folder) => write!(
                 out,
                 "{} is in {}, which cron may not read: give /usr/sbin/cron Full Disk Access, or put it \

@@ -216,6 +216,10 @@ static int darwin_unlink(const char *path) {
     return result(unlink(path));
 }
 
+static long darwin_readlink(const char *path, char *place, size_t size) {
+    return result(readlink(path, place, size));
+}
+
 static char *darwin_realpath(const char *path, char *place) {
     char *found = realpath(path, place);
     if (!found) result(-1);
@@ -256,7 +260,7 @@ const struct symbol file_symbols[] = {
     CALL(chdir),   CALL(chroot), CALL(getcwd),   CALL(isatty), CALL(lseek),  CALL(mkdir),  CALL(rmdir),
     CALL(unlink),  CALL(pipe),   CALL(poll),     CALL(read),   CALL(write),  CALL(pread),  CALL(pwrite),
     CALL(writev),  CALL(stat),   CALL(lstat),    CALL(fstat),  CALL(opendir), CALL(closedir), CALL(dirfd),
-    CALL(readdir_r),
+    CALL(readdir_r), CALL(readlink),
     {"_close$NOCANCEL", darwin_close},
     {"_stat$INODE64", darwin_stat},
     {"_lstat$INODE64", darwin_lstat},

@@ -644,53 +644,62 @@ fn a_program_where_things_are_cleaned_is_warned_of() {
 
 /// Elsewhere cron may read what its user may read, and nothing is said.
 #[test]
+#[rustfmt::skip] // A row a line is how a table is read.
 fn on_macos_what_cron_may_not_read_is_warned_of() {
     let table = Table::stand_in();
     let home = fs::canonicalize(table.scene.path("")).unwrap().join("home");
-    for folder in ["Documents", "Library/Mobile Documents", "locks"] {
+    for folder in ["Documents/work", "Library/Mobile Documents", "locks"] {
         fs::create_dir_all(home.join(folder)).unwrap();
     }
-    symlink("Documents", home.join("link")).unwrap();
-    let install = |words: &[&str], lock: &str| {
+    fs::copy(find("true"), home.join("Documents/job")).unwrap();
+    for (link, target) in [
+        ("link", "Documents"),
+        ("locks/new", "../Documents/new"),
+        ("locks/job", "../Documents/job"),
+    ] {
+        symlink(target, home.join(link)).unwrap();
+    }
+    let path = |name: &str| home.join(name).into_os_string().into_string().unwrap();
+    let is_in = |path: &str, folder: &str| {
+        format!(
+            "nonoverlap: {path} is in {folder}, which cron may not read: give /usr/sbin/cron Full Disk \
+             Access, or put it elsewhere and install again"
+        )
+    };
+    let documents = path("Documents");
+    let in_documents = |name: &str| is_in(&path(name), &documents);
+    let the_folder = format!(
+        "nonoverlap: cron may not read {documents}: give /usr/sbin/cron Full Disk Access, or use another \
+         folder and install again"
+    );
+    let clouds = "Library/Mobile Documents";
+    let log = path("Library/Mobile Documents/log");
+    // Where it is installed, the options, the lock file, the program, and what is said.
+    for (here, words, lock, job, expected) in [
+        ("locks", &[][..], "locks/l", "", vec![]),
+        ("locks", &[], "Documents2/l", "", vec![]),
+        ("locks", &[], "Documents/l", "", vec![in_documents("Documents/l")]),
+        ("locks", &["-q"], "Documents/l", "", vec![]),
+        ("locks", &["--log", &log], "locks/l", "", vec![is_in(&log, &path(clouds))]),
+        ("locks", &[], "link/l", "", vec![in_documents("link/l")]),
+        ("locks", &[], "link/a/b/l", "", vec![in_documents("link/a/b/l")]),
+        ("locks", &[], "locks/new", "", vec![in_documents("locks/new")]),
+        ("locks", &[], "locks/job", "", vec![in_documents("locks/job")]),
+        ("locks", &[], "locks/l", "Documents/job", vec![in_documents("Documents/job")]),
+        ("locks", &[], "locks/l", "locks/job", vec![in_documents("locks/job")]),
+        ("Documents/work", &[], "locks/l", "", vec![in_documents("Documents/work")]),
+        ("Documents", &[], "locks/l", "", vec![the_folder]),
+    ] {
         let mut install = table.nonoverlap(["--install", "@daily"]);
-        install.env("HOME", &home).args(words);
-        let ended = install.arg(home.join(lock)).arg(find("true")).run();
+        install.env("HOME", &home).args(words).arg(path(lock));
+        install.current_dir(path(here));
+        install.arg(if job.is_empty() { find("true") } else { path(job) });
+        let ended = install.run();
         assert_eq!(ended.code(), Some(0), "{ended:?}");
         let said = ended.stderr();
         let warnings = said.lines().filter(|line| line.contains("may not read"));
-        warnings.map(str::to_owned).collect::<Vec<_>>()
-    };
-    let warning = |path: &str, folder: &str| {
-        format!(
-            "nonoverlap: {} is in {}, which cron may not read: give /usr/sbin/cron Full Disk Access, \
-             or put it elsewhere and install again",
-            home.join(path).display(),
-            home.join(folder).display()
-        )
-    };
-    let log = home.join("Library/Mobile Documents/log");
-    let words = ["--log", log.to_str().unwrap()];
-    let cases = [
-        (&[][..], "locks/l", vec![]),
-        (
-            &[],
-            "Documents/l",
-            vec![warning("Documents/l", "Documents")],
-        ),
-        (&[], "link/l", vec![warning("link/l", "Documents")]),
-        (&["-q"], "Documents/l", vec![]),
-        (
-            &words,
-            "Documents2/l",
-            vec![warning(
-                "Library/Mobile Documents/log",
-                "Library/Mobile Documents",
-            )],
-        ),
-    ];
-    for (words, lock, expected) in cases {
         let expected = if IS_FOR_MACOS { expected } else { vec![] };
-        assert_eq!(install(words, lock), expected, "{lock}");
+        assert_eq!(warnings.collect::<Vec<_>>(), expected, "{ended:?}");
     }
 }
 
