@@ -161,6 +161,10 @@ fn locks_a_fifo(tool: &Tool) -> String {
         ended.is_some() || sleeps_in_open(child.id())
     });
     match ended {
+        // The cell is for every system, and macOS locks no FIFO.
+        Some(status) if status.success() && tool.words == [NONOVERLAP] => {
+            "yes, but not on macOS".into()
+        }
         Some(status) => yes(status.success()),
         None => {
             child.kill().unwrap();

@@ -8,7 +8,10 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::harness::{Holder, NONOVERLAP, Run, Scene, nonoverlap, reason, record_of};
+use crate::support::documents::MAN;
+use crate::support::harness::{
+    Holder, IS_FOR_MACOS, NONOVERLAP, Run, Scene, nonoverlap, reason, record_of,
+};
 
 #[test]
 fn a_new_lock_file_is_made_with_0666_less_the_umask() {
@@ -23,13 +26,31 @@ fn a_new_lock_file_is_made_with_0666_less_the_umask() {
     }
 }
 
+/// macOS locks neither a FIFO nor a pipe (`sys_flock` in XNU's bsd/kern/kern_descrip.c).
 #[test]
-#[cfg(not(target_os = "macos"))] // There it cannot be locked.
 fn a_fifo_as_lock_file_does_not_hang_it() {
     let scene = Scene::new();
     let made = Command::new("mkfifo").arg(scene.lock()).run();
     made.expect(0, "", "");
-    can_be_locked(&scene.lock());
+    if !IS_FOR_MACOS {
+        return can_be_locked(&scene.lock());
+    }
+    let refused = |words: &[&OsStr], target: &str| {
+        let reason = reason(libc::ENOTSUP);
+        let message = format!("nonoverlap: cannot lock {target}: {reason}\n");
+        let ended = nonoverlap(words).args(["echo", "ran"]).run();
+        ended.expect(65, "", &message);
+    };
+    let lock = scene.lock();
+    refused(&[lock.as_os_str()], lock.to_str().unwrap());
+    // A pipe.
+    refused(&[OsStr::new("--fd"), OsStr::new("0")], "descriptor 0");
+}
+
+#[test]
+fn the_manual_tells_where_a_fifo_cannot_be_locked() {
+    let said = "\nA FIFO can be locked, too, except on macOS, where it is refused with 65.\n";
+    assert!(MAN.contains(said));
 }
 
 #[test]
