@@ -15,7 +15,7 @@ mod leased;
 #[cfg(target_os = "linux")] // Nowhere else do others see the mark of a run.
 mod name;
 mod other_tools;
-#[cfg(target_os = "linux")] // Elsewhere a process does not see its own locks.
+#[cfg(target_os = "linux")] // Namespaces and /proc/PID/fdinfo are Linux's.
 mod own;
 #[cfg(target_os = "linux")] // The system's tables tell who waits.
 mod queue;
