@@ -35,20 +35,20 @@ _Static_assert(sizeof(struct darwin_lock) == 24, "struct flock");
 enum { DARWIN_RDLCK = 1, DARWIN_UNLCK = 2, DARWIN_WRLCK = 3 };
 static const short linux_types[] = {0, F_RDLCK, F_UNLCK, F_WRLCK};
 
-/* F_GETLK. XNU: it tells of a flock and of a lock of an open file, too, with -1 as PID
- * (bsd/kern/kern_lockf.c, lf_getlock). Linux's F_GETLK does not: /proc/locks does. */
-static int get_lock(int number, struct darwin_lock *lock) {
-    struct stat is;
-    if (fstat(number, &is) < 0) return result(-1);
-    char line[256], ours[64];
-    snprintf(ours, sizeof ours, "%02x:%02x:%llu", major(is.st_dev), minor(is.st_dev), (unsigned long long)is.st_ino);
+/* Looks in /proc/locks for a lock of this file that excludes the wanted one, and puts it in its place. The length
+ * is that of what was read. */
+static int find_in_table(const char *file, struct darwin_lock *lock, size_t *length) {
     FILE *table = fopen("/proc/locks", "re");
+    char line[256], pieces[8192];
     int is_found = 0;
+    *length = 0;
+    if (table) setvbuf(table, pieces, _IOFBF, sizeof pieces);
     while (table && !is_found && fgets(line, sizeof line, table)) {
-        char kind[16], mode[16], file[64];
+        *length += strlen(line);
+        char kind[16], mode[16], of[64];
         int pid;
-        int has_all = sscanf(line, "%*d: %15s %*s %15s %d %63s", kind, mode, &pid, file) == 4;
-        if (!has_all || strstr(line, "->") || strcmp(file, ours)) continue;
+        int has_all = sscanf(line, "%*d: %15s %*s %15s %d %63s", kind, mode, &pid, of) == 4;
+        if (!has_all || strstr(line, "->") || strcmp(file, of)) continue;
         int has_pid = !strcmp(kind, "POSIX");
         if (!has_pid && strcmp(kind, "FLOCK") && strcmp(kind, "OFDLCK")) continue;
         int is_shared = !strcmp(mode, "READ");
@@ -57,7 +57,25 @@ static int get_lock(int number, struct darwin_lock *lock) {
         *lock = (struct darwin_lock){.pid = has_pid ? pid : -1, .type = is_shared ? DARWIN_RDLCK : DARWIN_WRLCK};
     }
     if (table) fclose(table);
-    if (!is_found) lock->type = DARWIN_UNLCK;
+    return is_found;
+}
+
+/* F_GETLK. XNU: it tells of a flock and of a lock of an open file, too, with -1 as PID
+ * (bsd/kern/kern_lockf.c, lf_getlock). Linux's F_GETLK does not: /proc/locks does. It comes in pieces of a page
+ * (or less, if less is asked for), and a lock is missed if one before it goes between two pieces (Linux:
+ * fs/seq_file.c). So what is not found is looked for again, unless the table is one piece. */
+static int get_lock(int number, struct darwin_lock *lock) {
+    enum { SURELY_ONE_PIECE = 4096 - 256, MOST_LOOKS = 20 };
+    struct stat is;
+    if (fstat(number, &is) < 0) return result(-1);
+    char file[64];
+    snprintf(file, sizeof file, "%02x:%02x:%llu", major(is.st_dev), minor(is.st_dev), (unsigned long long)is.st_ino);
+    size_t length;
+    for (int looks = 0; looks < MOST_LOOKS; looks++) {
+        if (find_in_table(file, lock, &length)) return 0;
+        if (length < SURELY_ONE_PIECE) break;
+    }
+    lock->type = DARWIN_UNLCK;
     return 0;
 }
 
