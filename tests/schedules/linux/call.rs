@@ -214,7 +214,7 @@ pub fn decode(world: &mut World, who: usize, at: &user_regs_struct) -> Seen {
             match milliseconds {
                 0 => Seen::Nothing,
                 ..0 => Seen::MayWait,
-                _ => step("sleep()".into(), Act::Sleep { polls: true }),
+                _ => step("sleep()".into(), Act::Sleep { polls: at.rsi > 0 }),
             }
         }
         libc::SYS_wait4 | libc::SYS_waitid | libc::SYS_futex | libc::SYS_epoll_wait => {

@@ -209,7 +209,7 @@ fn a_waiter_that_cannot_look_into_the_holder_runs_when_that_has_ended() {
     let watchdog = Watchdog::over(&child);
     eventually("it sleeps, or has ended", || {
         let wait = format!("/proc/{}/wchan", child.id());
-        let sleeps = fs::read_to_string(wait).is_ok_and(|name| name.contains("nanosleep"));
+        let sleeps = fs::read_to_string(wait).is_ok_and(|name| name.contains("poll"));
         sleeps || state(child.id()) == Some('Z')
     });
     // While it waits it holds nothing.
