@@ -9,6 +9,9 @@ use crate::sys::PROTECTED_FOLDERS;
 
 /// The protected folder that this path, or what it leads to through links, is in.
 pub fn around(path: &Path) -> Option<PathBuf> {
+    if PROTECTED_FOLDERS.is_empty() {
+        return None;
+    }
     let home = PathBuf::from(env::var_os("HOME")?);
     let real_home = fs::canonicalize(&home).ok();
     let homes = [Some(home), real_home];

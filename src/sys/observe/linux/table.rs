@@ -67,8 +67,8 @@ pub struct Table {
     locks: Vec<Entry>,
     /// Which of them are on a file.
     by_file: Index,
-    /// How many wait for a lock, by its number, as the piece says in which they are most.
-    waiters: BTreeMap<usize, usize>,
+    /// How many wait for each of them, as the piece says in which they are most.
+    waiters: Vec<usize>,
     /// Pieces whose locks are to be added.
     new: Vec<Vec<u8>>,
     /// Why a lock that stood there all the time may be missing, if that is so: EAGAIN where the table
@@ -128,7 +128,7 @@ impl Table {
     /// How many wait for a lock on this file.
     pub fn waiters(&self, file: &Inode) -> usize {
         let numbers = self.by_file.get(file.as_bytes()).into_iter().flatten();
-        numbers.filter_map(|lock| self.waiters.get(lock)).sum()
+        numbers.filter_map(|&lock| self.waiters.get(lock)).sum()
     }
 
     /// Reads the table by two descriptors. Returns whether all pieces joined.
@@ -245,8 +245,9 @@ impl Table {
             } else if let Some((lock, count)) = &mut row {
                 // Those who wait for a lock stand in a row behind it, in the same piece.
                 *count += 1;
-                let most = self.waiters.entry(*lock).or_default();
-                *most = (*most).max(*count);
+                if let Some(most) = self.waiters.get_mut(*lock) {
+                    *most = (*most).max(*count);
+                }
             }
         }
     }
@@ -261,6 +262,7 @@ impl Table {
         }
         numbers.push(self.locks.len());
         self.locks.push(lock);
+        self.waiters.push(0);
         self.locks.len() - 1
     }
 }
