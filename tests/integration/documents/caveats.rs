@@ -97,54 +97,63 @@ fn what_is_handed_to_a_server_runs_without_the_lock() {
     assert!(!said.contains(scene.lock().to_str().unwrap()), "{said}");
 }
 
+/// A tmux whose socket is in the scene, and which is gone at the end.
+struct Tmux(Scene);
+
+impl Tmux {
+    fn sh(&self, line: &str) -> Command {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", line]).current_dir(self.0.path(""));
+        shell.env("TERM", "dumb").env_remove("TMUX");
+        shell
+    }
+
+    fn command(&self, words: &str) -> Command {
+        self.sh(&format!("exec tmux -S server -f /dev/null {words}"))
+    }
+
+    fn under_lock(&self, words: &str) {
+        let program = quoted(NONOVERLAP.as_ref());
+        let lock = quoted(&self.0.lock());
+        let line = format!("exec {program} {lock} tmux -S server -f /dev/null {words}");
+        self.sh(&line).run().expect(0, "", "");
+    }
+}
+
+impl Drop for Tmux {
+    fn drop(&mut self) {
+        let _ = self.command("kill-server").output();
+    }
+}
+
 #[test]
 fn what_is_handed_to_tmux_has_the_lock_only_if_tmux_is_started_for_it() {
     if !has_tool("tmux", "a server that starts commands") {
         return;
     }
-    let scene = Scene::new();
-    let lock = quoted(&scene.lock());
-    let tmux = |words: &str| {
-        let mut shell = Command::new("sh");
-        let line = format!("tmux -S server -f /dev/null {words}");
-        shell.args(["-c", &line]).env("TERM", "dumb");
-        shell.env_remove("TMUX").current_dir(scene.path(""));
-        shell
-    };
+    let tmux = Tmux(Scene::new());
     let new = "new-session -d 'exec cat'";
-    let under_lock = |new: &str| {
-        let line = format!(
-            "exec {} {lock} tmux -S server -f /dev/null {new}",
-            quoted(NONOVERLAP.as_ref())
-        );
-        let mut shell = Command::new("sh");
-        shell.args(["-c", &line]).env("TERM", "dumb");
-        shell
-            .env_remove("TMUX")
-            .current_dir(scene.path(""))
-            .run()
-            .expect(0, "", "");
-    };
     // The server that the job starts inherits the lock, and keeps it when the job has ended.
-    under_lock(new);
-    assert!(!locks_on(&scene.lock()).is_empty());
-    tmux("kill-server").run().expect(0, "", "");
-    becomes_free(&scene.lock());
+    tmux.under_lock(new);
+    assert!(!locks_on(&tmux.0.lock()).is_empty());
+    tmux.command("kill-server").run().expect(0, "", "");
+    becomes_free(&tmux.0.lock());
     // One that was there before does not have it, and neither does what it starts.
     eventually("the server is gone", || {
-        tmux("list-sessions").run().code() == Some(1)
+        tmux.command("list-sessions").run().code() == Some(1)
     });
-    tmux(new).run().expect(0, "", "");
-    under_lock(new);
-    becomes_free(&scene.lock());
+    tmux.command(new).run().expect(0, "", "");
+    tmux.under_lock(new);
+    becomes_free(&tmux.0.lock());
     // What is in the session holds it, if it is nonoverlap that is started there.
+    let lock = quoted(&tmux.0.lock());
     let command = format!("{} {lock} cat", quoted(NONOVERLAP.as_ref()));
-    tmux(&format!("new-session -d {}", quoted(command.as_ref())))
+    tmux.command(&format!("new-session -d {}", quoted(command.as_ref())))
         .run()
         .expect(0, "", "");
-    eventually("it is held", || !locks_on(&scene.lock()).is_empty());
-    tmux("kill-server").run().expect(0, "", "");
-    becomes_free(&scene.lock());
+    eventually("it is held", || !locks_on(&tmux.0.lock()).is_empty());
+    tmux.command("kill-server").run().expect(0, "", "");
+    becomes_free(&tmux.0.lock());
 }
 
 #[test]
