@@ -69,16 +69,19 @@ pub fn marked(
     }
     // That it is held is known, so nothing that goes wrong from here on is an error.
     let is_elsewhere = !marks.iter().any(|(_, claim)| is_there(claim));
-    if is_elsewhere {
+    let seen = if is_elsewhere {
         let names = |file| marks.iter().any(|(_, claim)| claim.names(file));
         let found = snapshot.locked(&names).unwrap_or_default();
-        let seen = held_at(snapshot, &found).unwrap_or_default();
-        if let Some(seen) = seen.filter(|it| matches!(it.state, Ok(LockState::Held(_)))) {
-            return Ok(Marked::Found(seen));
-        }
-    }
+        held_at(snapshot, &found).unwrap_or_default()
+    } else {
+        None
+    };
+    // The file was found by its inode number, which is another's by now if its run has ended.
     if !stand(&marks) {
         return Ok(Marked::Gone);
+    }
+    if let Some(seen) = seen.filter(|it| matches!(it.state, Ok(LockState::Held(_)))) {
+        return Ok(Marked::Found(seen));
     }
     // Of a file that may not be looked at, nobody knows whether it is the one.
     let is_displaced = is_elsewhere && report.state.is_ok();

@@ -19,7 +19,7 @@ use super::take::Deadline;
 use super::verify::VerifiedName;
 use crate::model::error::Error;
 use crate::model::target::LockTarget;
-use crate::sys::{self, FileId, Found, MarkedRange, Snapshot};
+use crate::sys::{self, Found, Snapshot};
 
 /// How long a waiter sleeps between two looks at a mark, where it cannot open the locked file to sleep
 /// in its queue.
@@ -76,60 +76,88 @@ fn look_once(
     // What is found and gone when it is opened may have handed its lock on meanwhile.
     for _ in 0..MOST_ATTEMPTS {
         let snapshot = Snapshot::take();
-        let marks = excluding(snapshot.marks(), mark);
-        let claim = mark.filter(|_| !marks.is_empty());
-        let claim = claim.map(|mark| Others::Marked(mark.name, mark.says));
-        let found = match (claim.is_some(), deadline) {
-            (true, Deadline::Now) => Found::default(),
-            // That it is a conflict is known, so nothing that goes wrong here is an error.
-            (true, _) => {
-                let names = |file: FileId| marks.iter().any(|theirs| theirs.names(file));
-                snapshot.locked(&names).unwrap_or_default()
-            }
+        let nobody = || snapshot.is_complete().map(|()| Others::None);
+        let marked = mark.filter(|mark| !excluding(&snapshot, mark).is_empty());
+        let sought = match (marked, deadline) {
+            (Some(mark), Deadline::Now) => return Ok(Others::Marked(mark.name, mark.says)),
+            (Some(mark), _) => Sought::Marked(mark),
             // Who has no mark looks for none.
-            (false, _) if !named.may_be_anothers() => {
-                let is_complete = mark.map_or(Ok(()), |_| snapshot.is_complete());
-                return is_complete.map(|()| Others::None).map_err(cannot);
+            (None, _) if !named.may_be_anothers() => {
+                return mark.map_or(Ok(Others::None), |_| nobody().map_err(cannot));
             }
-            (false, _) => match real_path(path) {
-                Ok(path) => snapshot.deleted(&path, file.as_fd()).map_err(cannot)?,
+            (None, _) => match real_path(path) {
+                Ok(path) => Sought::Deleted(path),
                 // The path leads elsewhere by now, which is seen when the name is verified again.
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ACCESS | Errno::PERM) => {
-                    return snapshot
-                        .is_complete()
-                        .map(|()| Others::None)
-                        .map_err(cannot);
+                    return nobody().map_err(cannot);
                 }
                 Err(reason) => return Err(cannot(reason)),
             },
         };
+        let found = match sought.find(&snapshot, file) {
+            // That it is a conflict is known, so nothing that goes wrong here is an error.
+            Err(_) if marked.is_some() => Found::default(),
+            found => found.map_err(cannot)?,
+        };
         let mut has_vanished = found.has_vanished;
         for place in &found.places {
-            match open(file, place, seen) {
+            match open(file, place, &sought, seen) {
                 Ok(Opened::Theirs(theirs)) => match file.elsewhere(theirs) {
-                    Err(_) if claim.is_some() => {}
+                    Err(_) if marked.is_some() => {}
                     other => return other.map(Others::File),
                 },
                 Ok(Opened::Gone) => has_vanished = true,
-                Ok(Opened::Closed(reason)) if claim.is_none() => {
+                Ok(Opened::Closed(reason)) if marked.is_none() => {
                     return Err(Error::Open(file.target(), reason));
                 }
-                Err(reason) if claim.is_none() => return Err(cannot(reason)),
+                Err(reason) if marked.is_none() => return Err(cannot(reason)),
                 Ok(Opened::Seen | Opened::Closed(_)) | Err(_) => {}
             }
         }
-        match claim {
-            Some(claim) => return Ok(claim),
-            None if !has_vanished => {
-                return snapshot
-                    .is_complete()
-                    .map(|()| Others::None)
-                    .map_err(cannot);
-            }
+        match marked {
+            Some(mark) => return Ok(Others::Marked(mark.name, mark.says)),
+            None if !has_vanished => return nobody().map_err(cannot),
             None => {}
         }
     }
     Err(cannot(Errno::AGAIN))
+}
+
+/// Which locked files of other processes are looked for.
+enum Sought<'a> {
+    /// Those that a mark names which excludes this one.
+    Marked(&'a Mark),
+    /// Those that had this path and were deleted.
+    Deleted(PathBuf),
+}
+
+impl Sought<'_> {
+    /// Where they can be opened.
+    fn find(&self, snapshot: &Snapshot, beside: &LockFile) -> Result<Found, Errno> {
+        match self {
+            Sought::Marked(mark) => {
+                let marks = excluding(snapshot, mark);
+                snapshot.locked(&|file| marks.iter().any(|theirs| theirs.names(file)))
+            }
+            Sought::Deleted(path) => snapshot.deleted(path, beside.as_fd()),
+        }
+    }
+
+    /// Whether a file that was found is one of them.
+    ///
+    /// It was found by numbers, a descriptor's and an inode's, which may be another file's by the time it
+    /// is opened: then we would wait for a job that has nothing to do with ours. As long as it is open,
+    /// its inode number is no other file's, and whoever has a mark has its file open.
+    fn has(&self, opened: &OwnedFd) -> Result<bool, Errno> {
+        match self {
+            Sought::Marked(mark) => {
+                let id = sys::state_of_descriptor(opened.as_fd())?.id;
+                let mut marks = excluding(&Snapshot::take(), mark).into_iter();
+                Ok(marks.any(|theirs| theirs.names(id)))
+            }
+            Sought::Deleted(path) => Ok(sys::was_deleted(opened.as_fd(), path)),
+        }
+    }
 }
 
 /// Waits until no mark of this name excludes what ours says, with nothing held: asleep, but for a look
@@ -163,14 +191,10 @@ pub fn wait(
     }
 }
 
-/// What those of these marks say that exclude ours.
-fn excluding(all: &[MarkedRange], mark: Option<&Mark>) -> Vec<Claim> {
-    let ours = mark.into_iter();
-    ours.flat_map(|ours| {
-        let theirs = ours.name.marks(all);
-        theirs.filter(|theirs| theirs.excludes(ours.says))
-    })
-    .collect()
+/// What those marks say that exclude ours.
+fn excluding(snapshot: &Snapshot, ours: &Mark) -> Vec<Claim> {
+    let theirs = ours.name.marks(snapshot.marks());
+    theirs.filter(|theirs| theirs.excludes(ours.says)).collect()
 }
 
 /// A file that was found among those which others have open.
@@ -181,15 +205,20 @@ enum Opened {
     Seen,
     /// It may not be opened, for this reason.
     Closed(Errno),
-    /// Its process has closed it, or has ended.
+    /// Its process has closed it, or has ended; or another file is there.
     Gone,
 }
 
-/// Opens a file by a process's descriptor, and notes it in `seen`.
+/// Opens a file that was found by a process's descriptor, and notes it in `seen`.
 ///
 /// It is opened twice: the descriptor that is noted (O_PATH) pins its inode, so that the number is not
 /// reused while we compare.
-fn open(file: &LockFile, place: &Path, seen: &mut Vec<OwnedFd>) -> Result<Opened, Errno> {
+fn open(
+    file: &LockFile,
+    place: &Path,
+    sought: &Sought,
+    seen: &mut Vec<OwnedFd>,
+) -> Result<Opened, Errno> {
     let open = |flags| match fs::open(place, flags, Mode::empty()) {
         Ok(opened) => Ok(Some(opened)),
         Err(Errno::NOENT | Errno::SRCH) => Ok(None),
@@ -213,7 +242,8 @@ fn open(file: &LockFile, place: &Path, seen: &mut Vec<OwnedFd>) -> Result<Opened
         Err(reason @ (Errno::ACCESS | Errno::PERM)) => return Ok(Opened::Closed(reason)),
         Err(reason) => return Err(reason),
     };
-    if sys::state_of_descriptor(theirs.as_fd())?.id != id {
+    let is_same = sys::state_of_descriptor(theirs.as_fd())?.id == id;
+    if !is_same || !sought.has(&pin)? {
         return Ok(Opened::Gone);
     }
     seen.push(pin);

@@ -4,7 +4,7 @@
 //! A platform is three choices:
 //!
 //! - `locks` offers `INSPECT_FLAGS`, and `Snapshot` with `take`, `of`, `marks`, `shows_marks`, `is_complete`,
-//!   `locked` and `deleted`: Linux's /proc, or F_GETLK elsewhere.
+//!   `locked` and `deleted`, and `was_deleted`: Linux's /proc, or F_GETLK elsewhere.
 //! - `processes` offers `process`, `identity`, `command_line`, `pid_in_proc` and `knows_every_pid`, and, where
 //!   locks are asked for by F_GETLK, `lockers(file) -> Vec<u32>`: the processes that have this file open as
 //!   it was locked, which are none where that is unknown.
@@ -116,6 +116,12 @@ impl Snapshot {
     pub fn deleted(&self, path: &Path, beside: BorrowedFd<'_>) -> Result<Found, Errno> {
         self.0.deleted(path, beside)
     }
+}
+
+/// Whether an open file is one of those that [`Snapshot::deleted`] looks for with this path. True where
+/// the system does not tell.
+pub fn was_deleted(file: BorrowedFd<'_>, path: &Path) -> bool {
+    locks::was_deleted(file, path)
 }
 
 /// A mark: a range of bytes that is locked for reading where no file has a byte (`lock/mark.rs`).

@@ -8,6 +8,7 @@
 use std::fs::File;
 use std::io::Error;
 use std::os::fd::{AsRawFd, FromRawFd, RawFd};
+use std::os::unix::fs::FileExt;
 use std::process::Command;
 use std::sync::mpsc;
 use std::thread;
@@ -21,6 +22,19 @@ pub struct Call {
     /// The process that makes it.
     pub pid: u32,
     pub arguments: [u64; 6],
+}
+
+impl Call {
+    /// The text that its argument of this number, from 0, points to, such as a path.
+    pub fn text(&self, number: usize) -> Vec<u8> {
+        let memory = File::open(format!("/proc/{}/mem", self.pid)).unwrap();
+        let mut text = vec![0; libc::PATH_MAX as usize];
+        // Behind the text, the memory may end.
+        let length = memory.read_at(&mut text, self.arguments[number]).unwrap();
+        let end = text[..length].iter().position(|&byte| byte == 0);
+        text.truncate(end.expect("it has an end"));
+        text
+    }
 }
 
 pub enum Answer {

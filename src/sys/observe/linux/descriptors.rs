@@ -1,5 +1,6 @@
 //! The locks that descriptors have, by the `lock:` lines of their `fdinfo` (proc_pid_fdinfo(5)).
 
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -48,6 +49,15 @@ pub struct Locked {
 
 /// What the kernel marks the name of a deleted file with (proc_pid_fd(5)).
 const DELETED: &[u8] = b" (deleted)";
+
+/// Whether an open file had this path and was deleted. True where its name cannot be read.
+pub fn was_deleted(file: BorrowedFd<'_>, path: &Path) -> bool {
+    let link = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let path = path.as_os_str().as_bytes();
+    readlink(link, Vec::new()).map_or(true, |name| {
+        name.as_bytes().strip_suffix(DELETED) == Some(path)
+    })
+}
 
 impl Locked {
     /// Whether its file is really called so, with the kernel's words at the end, and not deleted.

@@ -17,6 +17,7 @@ use rustix::fs::{OFlags, makedev, stat};
 use rustix::io::Errno;
 
 use super::descriptors::Descriptors;
+pub use super::descriptors::was_deleted;
 use super::mounts::{Inode, ListedFile, Mount, device_of, info_of, mount_of, mounts_of, name_of};
 use super::process::{knows_every_pid, process};
 use super::table::{Api, Entry, Table};

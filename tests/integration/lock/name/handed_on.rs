@@ -3,7 +3,11 @@
 use std::fs;
 use std::process::Command;
 
-use crate::support::harness::{HOLD, Holder, Run, Scene, has_tool, is_root, left_out, nonoverlap};
+use crate::support::harness::{
+    HOLD, Holder, Run, Scene, eventually, has_tool, is_root, kill, left_out, nonoverlap,
+};
+use crate::support::seccomp::{Answer, run_gated};
+use crate::support::status_answer::FREE;
 
 /// Forks and ends again and again, each time after so many seconds, until there is a file `stop`. What
 /// is left at last has the lock and nothing else of the first one.
@@ -126,4 +130,79 @@ fn where_nothing_else_is_locked_on_the_file_system_no_process_is_searched() {
     assert!(!searches("beside"));
     // The process is dead that took this one, and the command of the search is to be seen.
     assert!(searches("deleted"));
+}
+
+/// The file that a mark names is found by its number. By then the run may have ended, and whoever has a
+/// file of that number be of another name.
+#[test]
+fn another_names_job_whose_file_has_the_number_of_a_mark_that_is_gone_is_no_holder() {
+    let ran = ["-w5", "lock", "echo", "ran"];
+    let told = ["--status", "lock"];
+    for (words, status, said) in [
+        (&ran[..], 0, "ran\n"),
+        (&told, FREE, "lock: free; there is no such file\n"),
+    ] {
+        let scene = Scene::new();
+        let (lock, other) = (scene.lock(), scene.file("other", ""));
+        fs::hard_link(&other, &lock).unwrap();
+        let mut marked = Some(Holder::of([&lock]));
+        fs::remove_file(&lock).unwrap();
+        let mut job = None;
+        let mut command = nonoverlap(words);
+        command.current_dir(scene.path(""));
+        let (ended, _) = run_gated(&mut command, libc::SYS_getdents64, |_| {
+            // It has read the table, and is about to look into processes.
+            if let Some(marked) = marked.take() {
+                marked.end();
+                job = Some(Holder::of([&other]));
+            }
+            Answer::Pass
+        });
+        assert!(job.is_some(), "it looked into no process");
+        ended.expect(status, said, "");
+    }
+}
+
+/// Locks a file, deletes it, and says so; at a signal, has another locked file under the same number.
+const EXCHANGE: &str = "
+import fcntl, os, signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+mine, other = (os.open(path, os.O_RDWR | os.O_CREAT) for path in sys.argv[1:])
+os.dup2(mine, 60)
+os.close(mine)
+fcntl.flock(60, fcntl.LOCK_EX)
+fcntl.flock(other, fcntl.LOCK_EX)
+os.remove(sys.argv[1])
+print('held', flush=True)
+signal.sigwait({signal.SIGUSR1})
+os.dup2(other, 60)
+sys.stdin.read()";
+
+#[test]
+fn nobody_waits_for_what_another_program_has_opened_where_the_deleted_file_was() {
+    if !has_tool("python3", "a program that opens another file") {
+        return;
+    }
+    let scene = Scene::new();
+    let (lock, other) = (scene.lock(), scene.path("other"));
+    let mut program = Command::new("python3");
+    let program = Holder::start(program.args(["-c", EXCHANGE]).arg(&lock).arg(&other));
+    let place = format!("/proc/{}/fd/60", program.pid());
+    let mut command = nonoverlap(["-w5"]);
+    command.arg(&lock).args(["echo", "ran"]);
+    let mut was_opened = false;
+    let name = format!("{} (deleted)", lock.display());
+    let (ended, _) = run_gated(&mut command, libc::SYS_newfstatat, |call| {
+        // It has seen that name in the process, and is about to open what has it.
+        if !was_opened && call.text(1) == name.as_bytes() {
+            was_opened = true;
+            kill(program.pid(), libc::SIGUSR1);
+            eventually("the other file is there", || {
+                fs::read_link(&place).is_ok_and(|there| there == other)
+            });
+        }
+        Answer::Pass
+    });
+    assert!(was_opened, "it found no deleted file");
+    ended.expect(0, "ran\n", "");
 }
