@@ -14,8 +14,12 @@ use super::world::World;
 /// What clocks show at the start where time stands still.
 const NOON: i64 = 1000;
 
-/// How long a program that may wait in the kernel may neither wait nor stop.
+/// How long those who sleep are looked at, where nobody else can move.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long a program that may wait in the kernel may neither sleep nor stop: on a busy machine it waits for a
+/// processor or a disk.
+const TIME_TO_SLEEP: Duration = Duration::from_secs(60);
 
 impl World<'_> {
     /// Follows a program to its next step. `seen` is where it stopped, if that is known; else it was
@@ -184,7 +188,7 @@ fn stop_or_sleep(pid: nix::unistd::Pid) -> Option<Stop> {
             // It may have stopped after the first look.
             return tracer::look(pid);
         }
-        if begun.elapsed() > PATIENCE {
+        if begun.elapsed() > TIME_TO_SLEEP {
             return Some(Stop::Hangs);
         }
         thread::yield_now();

@@ -85,15 +85,32 @@ pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 /// on who has a lock and who waits for one, and nobody's lock is touched by asking. It may leave a line
 /// out while other locks come and go, so one look is not enough to find one. Linux only.
 pub fn locks_on(path: &Path) -> Vec<String> {
-    let inode = fs::metadata(path).unwrap().ino();
-    let table = fs::read_to_string("/proc/locks").unwrap();
-    let of_inode = |line: &&str| {
-        let place = line
-            .split_whitespace()
-            .find(|word| word.matches(':').count() == 2);
-        place.and_then(|place| place.rsplit(':').next()) == Some(&inode.to_string())
+    let inode = fs::metadata(path).unwrap().ino().to_string();
+    let device = device_in_table(path);
+    let is_it = |line: &&str| {
+        let mut words = line.split_whitespace();
+        let place = words.find(|word| word.matches(':').count() == 2);
+        let place = place.and_then(|place| place.rsplit_once(':'));
+        let is_on = |there: &str| device.as_ref().is_none_or(|device| device == there);
+        place.is_some_and(|(there, number)| number == inode && is_on(there))
     };
-    table.lines().filter(of_inode).map(str::to_owned).collect()
+    let table = fs::read_to_string("/proc/locks").unwrap();
+    table.lines().filter(is_it).map(str::to_owned).collect()
+}
+
+/// The number that the table has for a file's file system, if it is the one of stat(2).
+#[cfg(target_os = "linux")]
+fn device_in_table(path: &Path) -> Option<String> {
+    let device = fs::metadata(path).unwrap().dev();
+    let kind = rustix::fs::statfs(path).unwrap().f_type;
+    let has_its_own = [libc::BTRFS_SUPER_MAGIC, libc::OVERLAYFS_SUPER_MAGIC].contains(&kind);
+    let (major, minor) = (libc::major(device), libc::minor(device));
+    (!has_its_own).then(|| format!("{major:02x}:{minor:02x}"))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn device_in_table(_: &Path) -> Option<String> {
+    None
 }
 
 /// Waits until nobody has a lock on this file. Linux only.
