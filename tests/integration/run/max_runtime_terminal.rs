@@ -190,7 +190,8 @@ fn in_a_script_at_a_terminal_the_commands_process_is_ended_alone_and_v_says_so()
         );
         let after = "echo $?; read -r line; exit 3\n";
         let mut script = script(&scene, &format!("{line}\n{after}"));
-        let shown = script.shows("143\r\n");
+        // The PID of its child comes first, which may end in these digits.
+        let shown = script.shows("\r\n143\r\n");
         let lines: Vec<_> = shown.split("\r\n").collect();
         let said = match verbose {
             "" => 0,
