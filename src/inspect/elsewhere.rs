@@ -69,19 +69,19 @@ pub fn marked(
     }
     // That it is held is known, so nothing that goes wrong from here on is an error.
     let is_elsewhere = !marks.iter().any(|(_, claim)| is_there(claim));
-    let seen = if is_elsewhere {
-        let names = |file| marks.iter().any(|(_, claim)| claim.names(file));
-        let found = snapshot.locked(&names).unwrap_or_default();
-        held_at(snapshot, &found).unwrap_or_default()
-    } else {
-        None
-    };
-    // The file was found by its inode number, which is another's by now if its run has ended.
+    if is_elsewhere {
+        let names = |its, file| {
+            let mut said = marks.iter().filter(|(mark, _)| *mark == its);
+            said.any(|(_, claim)| claim.names(file))
+        };
+        let found = snapshot.named(&names).unwrap_or_default();
+        let seen = held_at(snapshot, &found).unwrap_or_default();
+        if let Some(seen) = seen.filter(|it| matches!(it.state, Ok(LockState::Held(_)))) {
+            return Ok(Marked::Found(seen));
+        }
+    }
     if !stand(&marks) {
         return Ok(Marked::Gone);
-    }
-    if let Some(seen) = seen.filter(|it| matches!(it.state, Ok(LockState::Held(_)))) {
-        return Ok(Marked::Found(seen));
     }
     // Of a file that may not be looked at, nobody knows whether it is the one.
     let is_displaced = is_elsewhere && report.state.is_ok();
@@ -150,14 +150,19 @@ fn if_there<T>(result: Result<T, Errno>) -> Result<Option<T>, Errno> {
 /// The lock on the first of these files that is held, or of which it cannot be told.
 fn held_at(snapshot: &Snapshot, found: &Found) -> Result<Option<LockReport>, Errno> {
     let mut untold = None;
-    for place in &found.places {
-        let Some(file) = if_there(open_to_inspect(place))? else {
+    for theirs in &found.files {
+        let Some(file) = if_there(open_to_inspect(&theirs.place))? else {
             continue;
         };
+        // Its process may have opened another one there meanwhile.
+        let state = sys::state_of_descriptor(file.as_fd())?;
+        if state.id != theirs.id {
+            continue;
+        }
         // Deleting a file does not change its content, so the record is still there.
-        let content = fs::open(place, OPEN_FLAGS | OFlags::RDONLY, Mode::empty()).ok();
+        let content = fs::open(&theirs.place, OPEN_FLAGS | OFlags::RDONLY, Mode::empty()).ok();
         let report = inspect(snapshot, file.as_fd(), content.and_then(record::read));
-        let displaced = match sys::state_of_descriptor(file.as_fd())?.links {
+        let displaced = match state.links {
             0 => Displaced::Deleted,
             _ => Displaced::Renamed,
         };

@@ -8,6 +8,7 @@ use std::ffi::{CStr, OsStr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::slice;
 use std::time::Duration;
 
 use rustix::fs::{self, Mode, OFlags};
@@ -19,7 +20,7 @@ use super::take::Deadline;
 use super::verify::VerifiedName;
 use crate::model::error::Error;
 use crate::model::target::LockTarget;
-use crate::sys::{self, Found, Snapshot};
+use crate::sys::{self, FoundFile, MarkedRange, Snapshot};
 
 /// How long a waiter sleeps between two looks at a mark, where it cannot open the locked file to sleep
 /// in its queue.
@@ -77,16 +78,22 @@ fn look_once(
     for _ in 0..MOST_ATTEMPTS {
         let snapshot = Snapshot::take();
         let nobody = || snapshot.is_complete().map(|()| Others::None);
-        let marked = mark.filter(|mark| !excluding(&snapshot, mark).is_empty());
-        let sought = match (marked, deadline) {
-            (Some(mark), Deadline::Now) => return Ok(Others::Marked(mark.name, mark.says)),
-            (Some(mark), _) => Sought::Marked(mark),
+        let marked = mark.filter(|ours| excluding(snapshot.marks(), ours).next().is_some());
+        let found = match (marked, deadline) {
+            (Some(ours), Deadline::Now) => return Ok(Others::Marked(ours.name, ours.says)),
+            // That it is a conflict is known, so nothing that goes wrong here is an error.
+            (Some(ours), _) => {
+                let names = |mark, file| {
+                    excluding(slice::from_ref(&mark), ours).any(|theirs| theirs.names(file))
+                };
+                snapshot.named(&names).unwrap_or_default()
+            }
             // Who has no mark looks for none.
             (None, _) if !named.may_be_anothers() => {
                 return mark.map_or(Ok(Others::None), |_| nobody().map_err(cannot));
             }
             (None, _) => match real_path(path) {
-                Ok(path) => Sought::Deleted(path),
+                Ok(path) => snapshot.deleted(&path, file.as_fd()).map_err(cannot)?,
                 // The path leads elsewhere by now, which is seen when the name is verified again.
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ACCESS | Errno::PERM) => {
                     return nobody().map_err(cannot);
@@ -94,14 +101,9 @@ fn look_once(
                 Err(reason) => return Err(cannot(reason)),
             },
         };
-        let found = match sought.find(&snapshot, file) {
-            // That it is a conflict is known, so nothing that goes wrong here is an error.
-            Err(_) if marked.is_some() => Found::default(),
-            found => found.map_err(cannot)?,
-        };
         let mut has_vanished = found.has_vanished;
-        for place in &found.places {
-            match open(file, place, &sought, seen) {
+        for theirs in &found.files {
+            match open(file, theirs, seen) {
                 Ok(Opened::Theirs(theirs)) => match file.elsewhere(theirs) {
                     Err(_) if marked.is_some() => {}
                     other => return other.map(Others::File),
@@ -115,49 +117,12 @@ fn look_once(
             }
         }
         match marked {
-            Some(mark) => return Ok(Others::Marked(mark.name, mark.says)),
+            Some(ours) => return Ok(Others::Marked(ours.name, ours.says)),
             None if !has_vanished => return nobody().map_err(cannot),
             None => {}
         }
     }
     Err(cannot(Errno::AGAIN))
-}
-
-/// Which locked files of other processes are looked for.
-enum Sought<'a> {
-    /// Those that a mark names which excludes this one.
-    Marked(&'a Mark),
-    /// Those that had this path and were deleted.
-    Deleted(PathBuf),
-}
-
-impl Sought<'_> {
-    /// Where they can be opened.
-    fn find(&self, snapshot: &Snapshot, beside: &LockFile) -> Result<Found, Errno> {
-        match self {
-            Sought::Marked(mark) => {
-                let marks = excluding(snapshot, mark);
-                snapshot.locked(&|file| marks.iter().any(|theirs| theirs.names(file)))
-            }
-            Sought::Deleted(path) => snapshot.deleted(path, beside.as_fd()),
-        }
-    }
-
-    /// Whether a file that was found is one of them.
-    ///
-    /// It was found by numbers, a descriptor's and an inode's, which may be another file's by the time it
-    /// is opened: then we would wait for a job that has nothing to do with ours. As long as it is open,
-    /// its inode number is no other file's, and whoever has a mark has its file open.
-    fn has(&self, opened: &OwnedFd) -> Result<bool, Errno> {
-        match self {
-            Sought::Marked(mark) => {
-                let id = sys::state_of_descriptor(opened.as_fd())?.id;
-                let mut marks = excluding(&Snapshot::take(), mark).into_iter();
-                Ok(marks.any(|theirs| theirs.names(id)))
-            }
-            Sought::Deleted(path) => Ok(sys::was_deleted(opened.as_fd(), path)),
-        }
-    }
 }
 
 /// Waits until no mark of this name excludes what ours says, with nothing held: asleep, but for a look
@@ -191,10 +156,10 @@ pub fn wait(
     }
 }
 
-/// What those marks say that exclude ours.
-fn excluding(snapshot: &Snapshot, ours: &Mark) -> Vec<Claim> {
-    let theirs = ours.name.marks(snapshot.marks());
-    theirs.filter(|theirs| theirs.excludes(ours.says)).collect()
+/// What those of these marks say that exclude ours.
+fn excluding(all: &[MarkedRange], ours: &Mark) -> impl Iterator<Item = Claim> {
+    let theirs = ours.name.marks(all);
+    theirs.filter(|theirs| theirs.excludes(ours.says))
 }
 
 /// A file that was found among those which others have open.
@@ -209,17 +174,12 @@ enum Opened {
     Gone,
 }
 
-/// Opens a file that was found by a process's descriptor, and notes it in `seen`.
+/// Opens a file by a process's descriptor, and notes it in `seen`.
 ///
 /// It is opened twice: the descriptor that is noted (O_PATH) pins its inode, so that the number is not
 /// reused while we compare.
-fn open(
-    file: &LockFile,
-    place: &Path,
-    sought: &Sought,
-    seen: &mut Vec<OwnedFd>,
-) -> Result<Opened, Errno> {
-    let open = |flags| match fs::open(place, flags, Mode::empty()) {
+fn open(file: &LockFile, found: &FoundFile, seen: &mut Vec<OwnedFd>) -> Result<Opened, Errno> {
+    let open = |flags| match fs::open(&found.place, flags, Mode::empty()) {
         Ok(opened) => Ok(Some(opened)),
         Err(Errno::NOENT | Errno::SRCH) => Ok(None),
         Err(reason) => Err(reason),
@@ -231,6 +191,9 @@ fn open(
         Err(reason) => return Err(reason),
     };
     let id = sys::state_of_descriptor(pin.as_fd())?.id;
+    if id != found.id {
+        return Ok(Opened::Gone);
+    }
     for seen in &*seen {
         if sys::state_of_descriptor(seen.as_fd())?.id == id {
             return Ok(Opened::Seen);
@@ -242,8 +205,7 @@ fn open(
         Err(reason @ (Errno::ACCESS | Errno::PERM)) => return Ok(Opened::Closed(reason)),
         Err(reason) => return Err(reason),
     };
-    let is_same = sys::state_of_descriptor(theirs.as_fd())?.id == id;
-    if !is_same || !sought.has(&pin)? {
+    if sys::state_of_descriptor(theirs.as_fd())?.id != id {
         return Ok(Opened::Gone);
     }
     seen.push(pin);

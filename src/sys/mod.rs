@@ -15,7 +15,7 @@
 //! | mark/ | memfd, none | `HAVE_MARKS`, `announce` |
 //! | protected/ | macos, none | `PROTECTED_FOLDERS` |
 //! | guardian/ | linux, kqueue | `CLOCK`, `start`, `has_ended`, `Ward` with `pid`, `wait`, `signal`, `end`; on Linux also `GUARDIAN` |
-//! | observe/, locks | linux/snapshot, f_getlk | `INSPECT_FLAGS`, `Snapshot` with `take`, `of`, `marks`, `shows_marks`, `is_complete`, `locked`, `deleted`; `was_deleted` |
+//! | observe/, locks | linux/snapshot, f_getlk | `INSPECT_FLAGS`, `Snapshot` with `take`, `of`, `marks`, `shows_marks`, `is_complete`, `named`, `deleted` |
 //! | observe/, own | linux/own, own_macos, no_own | `own_locks` |
 //! | observe/, processes | linux/process, macos, freebsd, none | `process`, `identity`, `command_line`, `pid_in_proc`, `knows_every_pid`; but for Linux, `lockers` |
 #![allow(unsafe_code)]
@@ -62,8 +62,8 @@ pub use guardian::{
 pub use mark::{HAVE_MARKS, announce};
 pub use number::strtod;
 pub use observe::{
-    FileLocks, Found, INSPECT_FLAGS, MarkedRange, OwnApi, OwnLock, Snapshot, State, WhyUnknown,
-    command_line, identity, knows_every_pid, own_locks, pid_in_proc, process, was_deleted,
+    FileLocks, Found, FoundFile, INSPECT_FLAGS, MarkedRange, OwnApi, OwnLock, Snapshot, State,
+    WhyUnknown, command_line, identity, knows_every_pid, own_locks, pid_in_proc, process,
 };
 pub use ofd_lock::{HAVE_RANGES, RangeLock, try_range, wait_range};
 pub use ourselves::{

@@ -64,7 +64,7 @@ impl Snapshot {
     }
 
     /// What others have open is not looked for.
-    pub fn locked(&self, _: &dyn Fn(FileId) -> bool) -> Result<Found, Errno> {
+    pub fn named(&self, _: &dyn Fn(MarkedRange, FileId) -> bool) -> Result<Found, Errno> {
         Ok(Found::default())
     }
 
@@ -72,11 +72,6 @@ impl Snapshot {
     pub fn deleted(&self, _: &Path, _: BorrowedFd<'_>) -> Result<Found, Errno> {
         Ok(Found::default())
     }
-}
-
-/// That is not told.
-pub fn was_deleted(_: BorrowedFd<'_>, _: &Path) -> bool {
-    true
 }
 
 /// A lock that excludes one on the whole file, by F_GETLK; nothing if the system does not tell.

@@ -4,7 +4,7 @@
 //! A platform is three choices:
 //!
 //! - `locks` offers `INSPECT_FLAGS`, and `Snapshot` with `take`, `of`, `marks`, `shows_marks`, `is_complete`,
-//!   `locked` and `deleted`, and `was_deleted`: Linux's /proc, or F_GETLK elsewhere.
+//!   `named` and `deleted`: Linux's /proc, or F_GETLK elsewhere.
 //! - `processes` offers `process`, `identity`, `command_line`, `pid_in_proc` and `knows_every_pid`, and, where
 //!   locks are asked for by F_GETLK, `lockers(file) -> Vec<u32>`: the processes that have this file open as
 //!   it was locked, which are none where that is unknown.
@@ -98,30 +98,25 @@ impl Snapshot {
         self.0.is_complete()
     }
 
-    /// Where files with a flock can be opened that are wanted: none where the system does not tell.
+    /// The files with a flock that a mark `names`, in processes that have both: none where the system does
+    /// not tell.
     ///
     /// # Errors
     ///
     /// What kept the look from being complete, other than that it is not allowed.
-    pub fn locked(&self, is_wanted: &dyn Fn(FileId) -> bool) -> Result<Found, Errno> {
-        self.0.locked(is_wanted)
+    pub fn named(&self, names: &dyn Fn(MarkedRange, FileId) -> bool) -> Result<Found, Errno> {
+        self.0.named(names)
     }
 
-    /// Where locked files can be opened that had this path, on the mount of the open file `beside`,
-    /// and were deleted: none where the system does not tell.
+    /// The locked files that had this path, on the mount of the open file `beside`, and were deleted: none
+    /// where the system does not tell.
     ///
     /// # Errors
     ///
-    /// As [`Snapshot::locked`].
+    /// As [`Snapshot::named`].
     pub fn deleted(&self, path: &Path, beside: BorrowedFd<'_>) -> Result<Found, Errno> {
         self.0.deleted(path, beside)
     }
-}
-
-/// Whether an open file is one of those that [`Snapshot::deleted`] looks for with this path. True where
-/// the system does not tell.
-pub fn was_deleted(file: BorrowedFd<'_>, path: &Path) -> bool {
-    locks::was_deleted(file, path)
 }
 
 /// A mark: a range of bytes that is locked for reading where no file has a byte (`lock/mark.rs`).
@@ -145,10 +140,18 @@ impl MarkedRange {
 /// Locked files that were found open in other processes.
 #[derive(Default)]
 pub struct Found {
-    /// Where they can be opened.
-    pub places: Vec<PathBuf>,
+    /// They.
+    pub files: Vec<FoundFile>,
     /// Others were found and gone at the next look, perhaps handed on.
     pub has_vanished: bool,
+}
+
+/// A locked file that was found open in another process.
+pub struct FoundFile {
+    /// Where it can be opened, unless something else is there by then.
+    pub place: PathBuf,
+    /// Which file it is.
+    pub id: FileId,
 }
 
 /// A lock that this very process has, by a descriptor that is open in it.

@@ -1,15 +1,16 @@
 //! The locks that descriptors have, by the `lock:` lines of their `fdinfo` (proc_pid_fdinfo(5)).
 
-use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{lstat, readlink, stat};
+use rustix::fs::{Stat, lstat, readlink, stat};
 use rustix::io::Errno;
 
 use super::mounts::{Inode, ListedFile, Mount, field, mount_seen_by};
 use super::read::{Names, read};
 use super::table::{Api, Entry, Index};
+use crate::sys::file_state::FileId;
+use crate::sys::observe::{FoundFile, MarkedRange};
 
 /// How often the list of processes is made again at the most, while there are new ones in it.
 const MOST_LISTS: usize = 100;
@@ -19,7 +20,9 @@ const MOST_LISTS: usize = 100;
 pub struct Descriptors {
     /// Descriptors that have a lock.
     locked: Vec<Locked>,
-    /// Which of them have a lock on a file.
+    /// The marks that processes have.
+    marks: Vec<(u32, MarkedRange)>,
+    /// Which of the descriptors have a lock on a file.
     by_file: Index,
     /// Which of them have a file that had a path and was deleted.
     by_path: Index,
@@ -50,23 +53,35 @@ pub struct Locked {
 /// What the kernel marks the name of a deleted file with (proc_pid_fd(5)).
 const DELETED: &[u8] = b" (deleted)";
 
-/// Whether an open file had this path and was deleted. True where its name cannot be read.
-pub fn was_deleted(file: BorrowedFd<'_>, path: &Path) -> bool {
-    let link = format!("/proc/self/fd/{}", file.as_raw_fd());
-    let path = path.as_os_str().as_bytes();
-    readlink(link, Vec::new()).map_or(true, |name| {
-        name.as_bytes().strip_suffix(DELETED) == Some(path)
-    })
-}
-
 impl Locked {
-    /// Whether its file is really called so, with the kernel's words at the end, and not deleted.
-    fn is_called_so(&self, path: &Path) -> Result<bool, Errno> {
+    /// Its file.
+    ///
+    /// # Errors
+    ///
+    /// As stat(2).
+    pub fn file(&self) -> Result<FoundFile, Errno> {
+        Ok(FoundFile {
+            place: self.place.clone(),
+            id: id_of(&stat(&self.place)?),
+        })
+    }
+
+    /// Its file, if that had this path and was deleted, and is not really called so, with the kernel's words
+    /// at the end.
+    fn deleted_file(&self, path: &Path) -> Result<Option<FoundFile>, Errno> {
         let mut name = path.as_os_str().as_bytes().to_vec();
         name.extend_from_slice(DELETED);
-        let ours = stat(&self.place)?;
-        let there = lstat(&name[..]);
-        Ok(there.is_ok_and(|there| (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)))
+        let file = self.file()?;
+        let is_called_so = lstat(&name[..]).is_ok_and(|there| id_of(&there) == file.id);
+        Ok((!is_called_so).then_some(file))
+    }
+}
+
+/// Which file this is the state of.
+fn id_of(state: &Stat) -> FileId {
+    FileId {
+        device: state.st_dev,
+        inode: state.st_ino,
     }
 }
 
@@ -150,8 +165,13 @@ impl Descriptors {
         numbers.filter_map(|&number| self.locked.get(number))
     }
 
-    /// Where locked files can be opened that had this path and were deleted, if their mount is one that
-    /// `is_wanted`. Only of these anything more is asked, since other file systems may not answer.
+    /// The marks that a process has.
+    pub fn marks_of(&self, pid: u32) -> impl Iterator<Item = MarkedRange> {
+        let marks = self.marks.iter().filter(move |(it, _)| *it == pid);
+        marks.map(|(_, mark)| *mark)
+    }
+
+    /// The locked files that had this path and were deleted, if their mount is one that `is_wanted`. Only of these anything more is asked, since other file systems may not answer.
     ///
     /// # Errors
     ///
@@ -160,8 +180,8 @@ impl Descriptors {
         &mut self,
         path: &Path,
         is_wanted: &dyn Fn(&Mount) -> bool,
-    ) -> Result<Vec<PathBuf>, Errno> {
-        let mut places = Vec::new();
+    ) -> Result<Vec<FoundFile>, Errno> {
+        let mut files = Vec::new();
         let numbers = self.by_path.get(path.as_os_str().as_bytes());
         for number in numbers.into_iter().flatten() {
             let Some(descriptor) = self.locked.get(*number) else {
@@ -173,15 +193,14 @@ impl Descriptors {
             if !is_wanted(&mount_seen_by(seer, &descriptor.mount)?) {
                 continue;
             }
-            match descriptor.is_called_so(path) {
-                Ok(false) => places.push(descriptor.place.clone()),
-                Ok(true) => {}
+            match descriptor.deleted_file(path) {
+                Ok(file) => files.extend(file),
                 Err(Errno::NOENT | Errno::SRCH) => self.vanished.push(Inode::new()),
                 Err(Errno::ACCESS | Errno::PERM) => self.closed.push(descriptor.pid),
                 Err(reason) => return Err(reason),
             }
         }
-        Ok(places)
+        Ok(files)
     }
 
     /// The processes with a lock on this very file, by their PIDs.
@@ -255,7 +274,11 @@ impl Descriptors {
         let lines = info.lines().filter_map(|line| line.strip_prefix("lock:"));
         let locks = lines.filter_map(|line| Entry::of(line.trim_start()));
         let first = self.locked.len();
-        for lock in locks.filter(|lock| !lock.is_mark()) {
+        for lock in locks {
+            if let Some(mark) = lock.mark() {
+                self.marks.push((pid, mark));
+                continue;
+            }
             let numbers = self.by_file.entry(lock.file.into_bytes()).or_default();
             let known = numbers.iter().filter(|number| **number >= first);
             let mut known = known.filter_map(|number| self.locked.get(*number));

@@ -17,7 +17,6 @@ use rustix::fs::{OFlags, makedev, stat};
 use rustix::io::Errno;
 
 use super::descriptors::Descriptors;
-pub use super::descriptors::was_deleted;
 use super::mounts::{Inode, ListedFile, Mount, device_of, info_of, mount_of, mounts_of, name_of};
 use super::process::{knows_every_pid, process};
 use super::table::{Api, Entry, Table};
@@ -61,7 +60,7 @@ impl Snapshot {
     /// Reads the table.
     pub fn take() -> Snapshot {
         let table = Table::read();
-        let marks = table.locks().filter_map(mark).collect();
+        let marks = table.locks().filter_map(Entry::mark).collect();
         Snapshot {
             table,
             marks,
@@ -258,33 +257,33 @@ impl Snapshot {
         !descriptors.closed.is_empty() && !all_seen
     }
 
-    /// Where files with a flock can be opened that `is_wanted`: of the processes that the table names
-    /// for such a file, and where it names none that is one, of all.
+    /// The files with a flock that a mark `names`, in processes that have both: of those that the table
+    /// names for such a file, and where none of these is one, of all.
     ///
     /// # Errors
     ///
     /// What kept the look from being complete, other than that it is not allowed.
-    pub fn locked(&self, is_wanted: &dyn Fn(FileId) -> bool) -> Result<Found, Errno> {
+    pub fn named(&self, names: &dyn Fn(MarkedRange, FileId) -> bool) -> Result<Found, Errno> {
         let mut descriptors = self.descriptors.borrow_mut();
-        let flocks = self.table.locks();
-        let flocks =
-            flocks.filter(|lock| lock.api == Api::Flock && id_of(lock).is_some_and(&is_wanted));
+        let is_named = |file| self.marks.iter().any(|mark| names(*mark, file));
+        let flocks = self.table.locks().filter(|lock| lock.api == Api::Flock);
+        let flocks = flocks.filter(|lock| id_of(lock).is_some_and(is_named));
         for pid in flocks.filter_map(|lock| lock.taker) {
             descriptors.look_at(pid);
         }
-        let found = locked_files(&descriptors, is_wanted)?;
-        if !found.places.is_empty() {
+        let found = named_files(&descriptors, names)?;
+        if !found.files.is_empty() {
             return Ok(found);
         }
         descriptors.look_at_all(&|_| false);
         match descriptors.failure {
             Some(reason) => Err(reason),
-            None => locked_files(&descriptors, is_wanted),
+            None => named_files(&descriptors, names),
         }
     }
 
-    /// Where locked files can be opened that had this path and were deleted, on the mount of `beside`:
-    /// among other mounts the same path is another file's.
+    /// The locked files that had this path and were deleted, on the mount of `beside`: among other mounts
+    /// the same path is another file's.
     ///
     /// All processes are looked into only where the table has a lock on a file of the same file system
     /// that nobody has whom it names; or where it may leave locks out.
@@ -313,9 +312,9 @@ impl Snapshot {
         let info = info_of(beside).ok();
         let ours = info.and_then(|info| mount_of(&info, self.mounts().ok()?));
         let is_here = |theirs: &Mount| ours.is_none_or(|ours| ours.is_same_place(theirs));
-        let places = descriptors.deleted(path, &is_here)?;
+        let files = descriptors.deleted(path, &is_here)?;
         // What was found counts, whatever was missed.
-        if places.is_empty() {
+        if files.is_empty() {
             looked?;
         }
         let is_beside = |file: &Inode| {
@@ -323,7 +322,7 @@ impl Snapshot {
             file.is_empty() || device.is_none_or(|device| device_of(file) == device)
         };
         Ok(Found {
-            places,
+            files,
             has_vanished: descriptors.vanished.iter().any(is_beside),
         })
     }
@@ -378,7 +377,7 @@ impl Snapshot {
     /// The locks that the table has on the files of this name.
     fn locks_on(&self, name: &ListedFile) -> impl Iterator<Item = &Entry> {
         let locks = self.table.locks_on(&name.inode);
-        locks.filter(|lock| mark(lock).is_none())
+        locks.filter(|lock| lock.mark().is_none())
     }
 
     /// Why there may be locks that cannot be seen, if that is so.
@@ -399,31 +398,21 @@ impl Snapshot {
     }
 }
 
-/// A mark, if a lock is one: its range begins where no file has a byte.
-fn mark(lock: &Entry) -> Option<MarkedRange> {
-    let length = lock
-        .end
-        .filter(|_| lock.is_mark())?
-        .checked_sub(lock.start)?;
-    Some(MarkedRange {
-        start: lock.start,
-        length: length.checked_add(1)?,
-        inode: lock.file.rsplit(':').next()?.parse().ok()?,
-    })
-}
-
-/// The files with a flock that are wanted, of the processes that were looked into.
-fn locked_files(
+/// The files with a flock that a mark of the same process `names`, of the processes that were looked into.
+///
+/// A mark whose process is not known to have such a file is not enough: that may have let go of its file,
+/// and the number that the mark names may be an unrelated file's by now.
+fn named_files(
     descriptors: &Descriptors,
-    is_wanted: &dyn Fn(FileId) -> bool,
+    names: &dyn Fn(MarkedRange, FileId) -> bool,
 ) -> Result<Found, Errno> {
     let mut found = Found::default();
     for descriptor in descriptors.locked().filter(|it| it.api == Api::Flock) {
-        match stat(&descriptor.place) {
-            Ok(state) => {
-                let (device, inode) = (state.st_dev, state.st_ino);
-                if is_wanted(FileId { device, inode }) {
-                    found.places.push(descriptor.place.clone());
+        match descriptor.file() {
+            Ok(file) => {
+                let mut marks = descriptors.marks_of(descriptor.pid);
+                if marks.any(|mark| names(mark, file.id)) {
+                    found.files.push(file);
                 }
             }
             Err(Errno::NOENT | Errno::SRCH) => found.has_vanished = true,

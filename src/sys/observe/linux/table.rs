@@ -509,10 +509,17 @@ pub enum Api {
 }
 
 impl Entry {
-    /// Whether it is a mark: its range begins where no file has a byte.
-    pub fn is_mark(&self) -> bool {
-        let is_range = self.start >= MarkedRange::FIRST && self.end.is_some();
-        self.api == Api::Description && self.is_shared && is_range
+    /// The mark that it is, if it is one: its range begins where no file has a byte.
+    pub fn mark(&self) -> Option<MarkedRange> {
+        let is_mark = self.api == Api::Description && self.is_shared;
+        if !is_mark || self.start < MarkedRange::FIRST {
+            return None;
+        }
+        Some(MarkedRange {
+            start: self.start,
+            length: self.end?.checked_sub(self.start)?.checked_add(1)?,
+            inode: self.file.rsplit(':').next()?.parse().ok()?,
+        })
     }
 
     /// Nothing where the line is of no lock that excludes others, such as a lease or a delegation.

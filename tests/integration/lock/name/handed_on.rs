@@ -1,10 +1,11 @@
 //! A lock that is handed on from process to process, while others look for it.
 
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::support::harness::{
     HOLD, Holder, Run, Scene, eventually, has_tool, is_root, kill, left_out, nonoverlap,
+    waits_for_lock,
 };
 use crate::support::seccomp::{Answer, run_gated};
 use crate::support::status_answer::FREE;
@@ -163,6 +164,37 @@ fn another_names_job_whose_file_has_the_number_of_a_mark_that_is_gone_is_no_hold
     }
 }
 
+/// A mark goes on where the command has closed its descriptor with the lock. The file that it names is
+/// anybody's then.
+#[test]
+fn a_command_that_has_let_go_makes_nobody_wait_for_another_names_job_with_its_file() {
+    if !has_tool("bash", "descriptor 60 in a shell") {
+        return;
+    }
+    let scene = Scene::new();
+    let (lock, other) = (scene.lock(), scene.file("other", ""));
+    fs::hard_link(&other, &lock).unwrap();
+    let mut marked = nonoverlap([&lock]);
+    let marked = Holder::start(marked.args(["bash", "-c", "exec 60>&-; echo held; exec cat"]));
+    fs::remove_file(&lock).unwrap();
+    let _job = Holder::of([&other]);
+    let said = super::status_of(&|| nonoverlap([""; 0]), &lock);
+    let expected = ": held by a nonoverlap that cannot be seen; its lock file was deleted, renamed or replaced";
+    assert_eq!(said, format!("{}{expected}", lock.display()));
+
+    let mut command = nonoverlap(["-w5"]);
+    command.arg(&lock).args(["echo", "ran"]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    eventually("it waits, or has ended", || {
+        let sleeps = fs::read_to_string(format!("/proc/{}/wchan", child.id()));
+        let sleeps = sleeps.is_ok_and(|name| name.contains("poll"));
+        sleeps || waits_for_lock(child.id(), &other) || child.try_wait().unwrap().is_some()
+    });
+    marked.end();
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.stdout, b"ran\n", "{ended:?}");
+}
+
 /// Locks a file, deletes it, and says so; at a signal, has another locked file under the same number.
 const EXCHANGE: &str = "
 import fcntl, os, signal, sys
@@ -179,30 +211,36 @@ os.dup2(other, 60)
 sys.stdin.read()";
 
 #[test]
-fn nobody_waits_for_what_another_program_has_opened_where_the_deleted_file_was() {
+fn what_another_program_has_opened_where_the_deleted_file_was_is_no_holder() {
     if !has_tool("python3", "a program that opens another file") {
         return;
     }
-    let scene = Scene::new();
-    let (lock, other) = (scene.lock(), scene.path("other"));
-    let mut program = Command::new("python3");
-    let program = Holder::start(program.args(["-c", EXCHANGE]).arg(&lock).arg(&other));
-    let place = format!("/proc/{}/fd/60", program.pid());
-    let mut command = nonoverlap(["-w5"]);
-    command.arg(&lock).args(["echo", "ran"]);
-    let mut was_opened = false;
-    let name = format!("{} (deleted)", lock.display());
-    let (ended, _) = run_gated(&mut command, libc::SYS_newfstatat, |call| {
-        // It has seen that name in the process, and is about to open what has it.
-        if !was_opened && call.text(1) == name.as_bytes() {
-            was_opened = true;
-            kill(program.pid(), libc::SIGUSR1);
-            eventually("the other file is there", || {
-                fs::read_link(&place).is_ok_and(|there| there == other)
-            });
-        }
-        Answer::Pass
-    });
-    assert!(was_opened, "it found no deleted file");
-    ended.expect(0, "ran\n", "");
+    let told = "lock: free; there is no such file\n";
+    for (words, status, said) in [
+        (&["-w5", "lock", "echo", "ran"][..], 0, "ran\n"),
+        (&["--status", "lock"], FREE, told),
+    ] {
+        let scene = Scene::new();
+        let (lock, other) = (scene.lock(), scene.path("other"));
+        let mut program = Command::new("python3");
+        let program = Holder::start(program.args(["-c", EXCHANGE]).arg(&lock).arg(&other));
+        let place = format!("/proc/{}/fd/60", program.pid());
+        let name = format!("{} (deleted)", lock.display());
+        let mut command = nonoverlap(words);
+        command.current_dir(scene.path(""));
+        let mut was_opened = false;
+        let (ended, _) = run_gated(&mut command, libc::SYS_newfstatat, |call| {
+            // It has seen that name in the process, and is about to open what has it.
+            if !was_opened && call.text(1) == name.as_bytes() {
+                was_opened = true;
+                kill(program.pid(), libc::SIGUSR1);
+                eventually("the other file is there", || {
+                    fs::read_link(&place).is_ok_and(|there| there == other)
+                });
+            }
+            Answer::Pass
+        });
+        assert!(was_opened, "it found no deleted file");
+        ended.expect(status, said, "");
+    }
 }
