@@ -18,6 +18,8 @@ impl RawOptions {
     #[rustfmt::skip] // A rule a line is how a table is read.
     pub fn check(&self, target: LockTarget, command: Option<CommandLine>) -> Result<(), Error> {
         let is_descriptor = matches!(target, LockTarget::Descriptor(_)) || command.is_none();
+        // The log would take the lock's place, and the command run without it.
+        let on_output = matches!(target, LockTarget::Descriptor(1 | 2));
         let is_remote = matches!(target, LockTarget::Remote(_));
         let logs_into_lock = match (&self.log, target) {
             (Some(log), LockTarget::File(path)) => log.as_bytes() == path.to_bytes(),
@@ -45,7 +47,8 @@ impl RawOptions {
             (bounded && !runs, "--max-runtime needs a command"),
             (no_time, "--max-runtime takes a time longer than 0"),
             (self.kill_after.is_some() && !(bounded || terminates), "--kill-after works only with --max-runtime, or with SCHEME:// and --on-lost term"),
-            (logs && !runs, "--log needs a command"),
+            (logs && !runs, "--log needs FILE, LOCKFILE and a command"),
+            (logs && on_output, "--log takes the command's descriptors 1 and 2, and cannot be used with --fd 1 or --fd 2"),
             (logs_into_lock, "--log needs a file other than the lock file"),
             (installs && is_descriptor, "--install takes a lock file and a command, not a descriptor"),
             (slots && is_remote, "--slots takes a lock file, not a lock on a server"),

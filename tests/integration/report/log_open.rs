@@ -55,6 +55,28 @@ fn a_log_that_cannot_be_opened_is_73_and_nothing_runs_nor_is_the_lock_asked_for(
     }
 }
 
+/// The log takes the place of what has the lock.
+#[test]
+fn no_log_where_the_lock_is_on_the_commands_output() {
+    let said = "nonoverlap: --log takes the command's descriptors 1 and 2, and cannot be used with --fd 1 or --fd 2\n";
+    for number in [1, 2] {
+        for option in ["", "-o", "--fcntl", "--max-runtime 1h"] {
+            let scene = Scene::new();
+            let script = format!(
+                "exec 9>&2; \"$0\" {option} --log log --fd {number} echo ran 3>&1 {number}>lock; echo $? >&9"
+            );
+            let mut shell = Command::new("sh");
+            shell.args(["-c", &script, NONOVERLAP]);
+            let ended = shell.current_dir(scene.path("")).run();
+            let lock = fs::read_to_string(scene.path("lock")).unwrap();
+            assert!(!scene.path("log").exists(), "{number} {option}");
+            let told = format!("{}{lock}", ended.stderr());
+            let in_order = [format!("{said}64\n"), format!("64\n{said}")];
+            assert!(in_order.contains(&told), "{number} {option}: {told}");
+        }
+    }
+}
+
 #[test]
 fn no_log_without_a_command_and_none_in_the_lock_file_itself() {
     let scene = Scene::new();
@@ -64,7 +86,7 @@ fn no_log_without_a_command_and_none_in_the_lock_file_itself() {
         shell.current_dir(scene.path("")).run()
     };
     let other = "nonoverlap: --log needs a file other than the lock file";
-    let no_command = "nonoverlap: --log needs a command\n";
+    let no_command = "nonoverlap: --log needs FILE, LOCKFILE and a command\n";
     for (words, message) in [
         ("--log log lock", no_command),
         ("--log log 9 9<.", no_command),
