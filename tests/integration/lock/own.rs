@@ -330,6 +330,30 @@ fn a_job_whose_guardian_has_the_lock_is_told_so_and_waits_for_nobody() {
 }
 
 /// Where the sessions of all processes have the number 0.
+/// Who waits looks for it, whatever the lock file is: without a record, too.
+#[test]
+fn a_job_whose_guardian_has_the_lock_on_any_file_does_not_wait_for_itself() {
+    for (make, outer, inner) in [
+        ("echo data >lock", "-o lock", "-b lock echo ran"),
+        ("echo data >lock", "-o lock", "-w50 lock echo ran"),
+        ("true >lock; ln lock other", "-o lock", "-b lock echo ran"),
+        ("true >file; ln -s file lock", "-o lock", "-b lock echo ran"),
+        ("mkdir lock", "-o lock", "-b lock echo ran"),
+        ("true", "-os lock", "-b lock echo ran"),
+        ("true", "-o --fcntl lock", "-b --fcntl lock echo ran"),
+        ("exec 7>lock", "-o --fd 7", "-b --fd 7 echo ran 7>>lock"),
+    ] {
+        let scene = Scene::new();
+        let script = format!("{make}; exec \"$0\" {outer} sh -c 'exec \"$1\" {inner}' sh \"$0\"");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &script, NONOVERLAP]);
+        let ended = shell.current_dir(scene.path("")).run();
+        assert_eq!((ended.code(), &*ended.stdout()), (Some(1), ""), "{ended:?}");
+        let said = " is held by the guardian of this very job: ";
+        assert!(ended.stderr().contains(said), "{ended:?}");
+    }
+}
+
 #[test]
 fn a_guardian_is_told_too_where_the_session_is_outside_of_the_pid_namespace() {
     let namespace = ["--pid", "--fork", "--mount-proc"];
