@@ -72,7 +72,10 @@ fn each_form_of_a_line_is_read_whatever_names_hold() {
         ("/l: PID 7: is gone", "other"),
         ("cannot open lock file /l: Permission denied", "other"),
         ("/l is held by PID 7 (true) for 1s; not started", "refusal"),
-        ("/l locked by PID 7; starting true; not started", "refusal"),
+        ("/l locked by PID 7; starting true; not started", "start 7 of /l as true; not started"),
+        ("/l is held by PID 7 (a locked by PID 8; starting b) for 1s; not started", "refusal"),
+        ("a://h: held by PID 7 (a locked by PID 8; starting b); not started", "refusal"),
+        ("/l is held by PID 7 locked by PID 8; starting b", "start 8 of /l is held by PID 7 as b"),
         ("", "other"),
     ];
     for (text, expected) in table {

@@ -65,13 +65,25 @@ pub fn ours(line: &[u8]) -> Option<(Stamp, &[u8])> {
 /// reach to.
 ///
 /// A name may itself hold such words as stand behind it. What follows the name of an end has a form up
-/// to the end of the line, so one place fits at the most; of others the first place is taken.
+/// to the end of the line, so one place fits at the most; of others the first place is taken. A command may
+/// end as a refusal does, and a refusal may show the command line of a holder.
 pub fn event(text: &[u8], is_refusal: bool) -> Event<'_> {
+    let start = start(text);
+    match start {
+        Some(Event::Start { lock, .. }) if is_refusal && has_words_of_refusal(lock) => {}
+        Some(start) => return start,
+        None => {}
+    }
     if is_refusal {
         return Event::Refusal(text);
     }
-    let event = start(text).or_else(|| end(text)).or_else(|| failure(text));
+    let event = end(text).or_else(|| failure(text));
     event.unwrap_or(Event::Other)
+}
+
+/// Whether what stands before a start has the words that a refusal has behind its lock.
+fn has_words_of_refusal(text: &[u8]) -> bool {
+    position(text, b" is held").is_some() || position(text, b": ").is_some()
 }
 
 /// `LOCK locked by PID 21488; starting COMMAND`
