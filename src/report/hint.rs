@@ -6,7 +6,7 @@ use std::fmt::{self, Display, Formatter};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{self, FileType, Mode, OFlags};
+use rustix::fs::{self, Access, FileType, Mode, OFlags};
 use rustix::io::{self, Errno};
 
 use crate::lock::file::OPEN_FLAGS;
@@ -34,11 +34,12 @@ impl Display for Advised<'_> {
                 lock,
                 made_lock,
             } => {
-                match is_program(lock) {
+                let is_taken = is_program(lock) || option(lock).is_some();
+                match is_taken {
                     true => taken(out, lock)?,
                     false => for_command(out, program)?,
                 }
-                match (made_lock, is_program(lock)) {
+                match (made_lock, is_taken) {
                     (true, true) => write!(out, "; this run made the file {lock}: remove it"),
                     (true, false) => write!(out, "; this run made the file {lock}"),
                     (false, _) => Ok(()),
@@ -49,6 +50,11 @@ impl Display for Advised<'_> {
                 lock,
                 ..
             } if is_program(lock) => taken(out, lock),
+            Error::Execute {
+                program,
+                reason: Errno::ACCESS,
+                ..
+            } if is_script_without_x(program) => without_x(out, program),
             _ => Ok(()),
         }
     }
@@ -97,9 +103,37 @@ fn is_program(lock: &LockTarget) -> bool {
     matches!(lock, LockTarget::File(word) if sys::find(word).is_ok())
 }
 
-/// For a program that stands where the lock file does.
+/// The option that was perhaps meant by the name of a lock file.
+fn option(lock: &LockTarget) -> Option<&'static str> {
+    let LockTarget::File(word) = lock else {
+        return None;
+    };
+    let options = ["status", "history", "install", "uninstall"];
+    options
+        .into_iter()
+        .find(|option| option.as_bytes() == word.to_bytes())
+}
+
+/// For a program or the name of an option that stands where the lock file does.
 fn taken(out: &mut Formatter<'_>, lock: &LockTarget) -> fmt::Result {
-    write!(out, "; {lock} was taken as the lock file")
+    write!(out, "; {lock} was taken as the lock file")?;
+    match option(lock) {
+        Some(option) => write!(out, ": the option is --{option}"),
+        None => Ok(()),
+    }
+}
+
+/// For a script that nobody may execute.
+fn without_x(out: &mut Formatter<'_>, script: &CStr) -> fmt::Result {
+    let name = Escaped(script.to_bytes());
+    write!(out, "; it is not executable: chmod +x {name}")
+}
+
+/// Whether there is a script, by its first bytes, and it is executable for nobody.
+fn is_script_without_x(path: &CStr) -> bool {
+    let can_execute = Mode::XUSR | Mode::XGRP | Mode::XOTH;
+    let is_without = |state: fs::Stat| !Mode::from_raw_mode(state.st_mode).intersects(can_execute);
+    fs::stat(path).is_ok_and(is_without) && head(path).is_some_and(|head| head.starts_with(b"#!"))
 }
 
 /// For a command that is not found.
@@ -118,9 +152,13 @@ fn for_command(out: &mut Formatter<'_>, program: &CStr) -> fmt::Result {
     out.write_str(match name {
         [] => EMPTY,
         [b'~', ..] => return write!(out, "; {TILDE}"),
-        _ if !name.contains(&b'/') && Path::new(OsStr::from_bytes(name)).is_file() => {
+        _ if !name.contains(&b'/') && is_executable(program) => {
             return write!(out, "; it is in the working directory: ./{}", Escaped(name));
         }
+        _ if !name.contains(&b'/') && is_script_without_x(program) => {
+            return without_x(out, program);
+        }
+        _ if name.iter().any(|byte| b"&|;<>".contains(byte)) => SHELLS_LINE,
         _ if name.iter().any(u8::is_ascii_whitespace) => ONE_WORD,
         _ if SHELLS_OWN.split(' ').any(|own| own.as_bytes() == name) => {
             "; only a shell knows it: use -c 'COMMAND LINE'"
@@ -131,6 +169,15 @@ fn for_command(out: &mut Formatter<'_>, program: &CStr) -> fmt::Result {
         _ => "",
     })
 }
+
+/// Whether there is a file that we may execute.
+fn is_executable(path: &CStr) -> bool {
+    let is_file = |state: fs::Stat| FileType::from_raw_mode(state.st_mode).is_file();
+    fs::access(path, Access::EXEC_OK).is_ok() && fs::stat(path).is_ok_and(is_file)
+}
+
+/// For a command line that a shell has to read.
+const SHELLS_LINE: &str = "; that is a command line for a shell: put -c before it";
 
 /// For a command line in quotes.
 const ONE_WORD: &str = "; that is one word: leave out the quotes, or put -c before it";
@@ -149,13 +196,19 @@ fn sets_variable(word: &[u8]) -> bool {
     name.first().is_some_and(|first| !first.is_ascii_digit()) && name.iter().all(is_part)
 }
 
+/// The first bytes of a file: as many as the kernel reads of a script (linux/binfmts.h, BINPRM_BUF_SIZE).
+fn head(path: &CStr) -> Option<Vec<u8>> {
+    let file = fs::open(path, OFlags::RDONLY | OPEN_FLAGS, Mode::empty()).ok()?;
+    let mut head = vec![0; 256];
+    let count = io::read(&file, &mut head).ok()?;
+    head.truncate(count);
+    Some(head)
+}
+
 /// The program that the first line of a script names, if it is not there.
 fn interpreter(script: &CStr) -> Option<Vec<u8>> {
-    let file = fs::open(script, OFlags::RDONLY | OPEN_FLAGS, Mode::empty()).ok()?;
-    // The kernel reads no more either (linux/binfmts.h, BINPRM_BUF_SIZE).
-    let mut head = [0; 256];
-    let count = io::read(&file, &mut head).ok()?;
-    let line = head.get(..count)?.strip_prefix(b"#!")?;
+    let head = head(script)?;
+    let line = head.strip_prefix(b"#!")?;
     let line = line.split(|&byte| byte == b'\n').next()?;
     let mut words = line.split(|byte| b" \t".contains(byte));
     let program = words.find(|word| !word.is_empty())?;

@@ -105,11 +105,22 @@ fn the_missing_program_of_a_script_is_named() {
 #[test]
 fn what_only_a_shell_can_run_is_told_to_use_the_shell() {
     let desk = Desk::new();
-    for command in ["python3 parser.py", "ls\t-l", "a|b c", "/bin/no -x"] {
+    let quoted = "; that is one word: leave out the quotes, or put -c before it";
+    // Without quotes, a part of it would run outside the lock.
+    let line = "; that is a command line for a shell: put -c before it";
+    for (command, hint) in [
+        ("python3 parser.py", quoted),
+        ("ls\t-l", quoted),
+        ("/bin/no -x", quoted),
+        ("a|b c", line),
+        ("a && b", line),
+        ("a; b", line),
+        ("a >b", line),
+        ("a<b", line),
+    ] {
         let shown = command.replace('\t', "\\t");
         let ended = desk.command(&["l", command]).run();
         let what = format!("cannot execute {shown}: {}", reason(libc::ENOENT));
-        let hint = "; that is one word: leave out the quotes, or put -c before it";
         ended.expect(127, "", &format!("nonoverlap: {what}{hint}\n"));
     }
     for builtin in ["cd", "source", "exec", "export", "ulimit", "if", "!", "[["] {
@@ -133,11 +144,45 @@ fn a_command_in_the_working_directory_that_is_not_in_path_is_found_there() {
     desk.0.script("-p", "#!/bin/sh\n");
     fs::create_dir(desk.0.path("folder")).unwrap();
     desk.is_not_found("p.py", "; it is in the working directory: ./p.py");
-    desk.0.file("two words", "");
+    desk.0.script("two words", "");
     desk.is_not_found("two words", "; it is in the working directory: ./two words");
     desk.is_not_found("folder", "");
+    desk.0.file("data", "");
+    desk.is_not_found("data", "");
     desk.is_not_found("tools/p.py", "");
     desk.is_not_found("./q.py", "");
+}
+
+#[test]
+fn a_script_that_is_not_executable_is_told_so() {
+    let desk = Desk::new();
+    desk.0.file("job.sh", "#!/bin/sh\necho ran\n");
+    desk.0.file("data", "x");
+    let hint = |name: &str| format!("; it is not executable: chmod +x {name}");
+    desk.is_not_found("job.sh", &hint("job.sh"));
+    let denied = reason(libc::EACCES);
+    for name in ["./job.sh", desk.0.path("job.sh").to_str().unwrap()] {
+        let said = format!("cannot execute {name}: {denied}{}", hint(name));
+        desk.says(&["l", name], 126, &said);
+    }
+    for name in ["./data", "./tools"] {
+        desk.says(
+            &["l", name],
+            126,
+            &format!("cannot execute {name}: {denied}"),
+        );
+    }
+}
+
+#[test]
+fn an_option_without_its_dashes_is_told_so() {
+    let desk = Desk::new();
+    let what = format!("cannot execute l: {}", reason(libc::ENOENT));
+    for name in ["status", "history", "install", "uninstall"] {
+        let taken = format!("; {name} was taken as the lock file: the option is --{name}");
+        let made = format!("; this run made the file {name}: remove it");
+        desk.says(&[name, "l"], 127, &format!("{what}{taken}{made}"));
+    }
 }
 
 #[test]

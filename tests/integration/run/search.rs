@@ -59,6 +59,9 @@ fn an_element_of_path_can_be_any_bytes() {
         .expect(0, "one 0: [] []\n", "");
 }
 
+/// What is said of `plain/tool`.
+const PLAIN: &str = "Permission denied; it is not executable: chmod +x plain/tool";
+
 /// What is said of `orphan/tool`.
 const ORPHANED: &str = "No such file or directory; \
     its first line names /no/such/interpreter, which is not there";
@@ -127,7 +130,7 @@ fn a_command_with_a_slash_is_not_searched_for() {
         ("one/", Err((126, "Permission denied"))),
         ("/", Err((126, "Permission denied"))),
         ("one/tool/tool", Err((127, "Not a directory"))),
-        ("plain/tool", Err((126, "Permission denied"))),
+        ("plain/tool", Err((126, PLAIN))),
         ("folder/tool", Err((126, "Permission denied"))),
         ("orphan/tool", Err((127, ORPHANED))),
         ("one/interpreted", Err((126, "Permission denied"))),
