@@ -84,7 +84,7 @@ fn a_group_that_is_gone_is_sent_nothing_more() {
     for is_by_number in [false, true] {
         let scene = Scene::new();
         let mut strace = traced(&scene, is_by_number);
-        strace.args(["--max-runtime", "0.3", "--kill-after", "0.6"]);
+        strace.args(["--max-runtime", "0.3", "--kill-after", "60"]);
         let ended = strace.arg(scene.lock()).args(["sleep", "1000"]).run();
         assert_eq!(ended.signal(), Some(libc::SIGTERM), "{ended:?}");
         let trace = fs::read_to_string(scene.path("trace")).unwrap();
