@@ -68,7 +68,7 @@ pub fn install(asked: &Install) -> Result<Outcome, Error> {
     let is_file = matches!(asked.run.target, LockTarget::File(_));
     let lock_file = is_file.then_some(lock.as_path());
     let places = [Some(here.path()), lock_file, log.as_deref()];
-    let remarks = remarks(asked.run.target, replaced, &programs, &places);
+    let remarks = remarks(replaced, &programs, &places);
     let wanted = wanted_folders(asked, &lock, log.as_deref());
     folders::check(&wanted)?;
     if asked.apply == Apply::Preview {
@@ -98,13 +98,11 @@ pub fn install(asked: &Install) -> Result<Outcome, Error> {
 /// What somebody might not have meant: that these lines go, that these programs may be gone when cron
 /// needs them, and that cron may not come to them or to these places.
 fn remarks<'a>(
-    target: LockTarget,
     replaced: Vec<&'a [u8]>,
     programs: &'a [PathBuf],
     places: &[Option<&'a Path>],
 ) -> Vec<Remark<'a>> {
-    let replaced = replaced.into_iter();
-    let replaced = replaced.map(|line| Remark::Replaces(target, line));
+    let replaced = replaced.into_iter().map(Remark::Replaces);
     let cleaned = programs.iter().filter_map(|program| {
         let folder = cleaned::around(program)?;
         Some(Remark::InCleanedFolder(program, folder))

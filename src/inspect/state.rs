@@ -8,6 +8,7 @@ use super::missing::Missing;
 use crate::lock::lines::StatusAnswer;
 use crate::lock::record::Record;
 use crate::sys::{self, WhyUnknown};
+use crate::text::password::without_passwords_in;
 
 /// What can be said of the lock on a file.
 pub enum LockState {
@@ -74,7 +75,7 @@ impl Holder {
             pid,
             inner_pid: identity.inner_pid,
             user: identity.user,
-            command: sys::command_line(pid).unwrap_or_default(),
+            command: without_passwords_in(&sys::command_line(pid).unwrap_or_default()),
             is_stopped: process.as_ref().is_some_and(|process| process.is_stopped),
             started: process.and_then(|process| process.started),
         }

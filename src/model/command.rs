@@ -5,6 +5,7 @@ use std::fmt::{self, Display};
 
 use crate::sys::Words;
 use crate::text::escape::command_line;
+use crate::text::password::without_passwords_in;
 
 /// What this process becomes.
 #[derive(Clone, Copy)]
@@ -19,10 +20,11 @@ impl Display for CommandLine {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = match self {
             CommandLine::Words(name, words) => {
-                let words = words.from(1).iter().map(CStr::to_bytes);
-                command_line([name.to_bytes()].into_iter().chain(words))
+                let words = [*name].into_iter().chain(words.from(1).iter());
+                let words = words.map(|word| without_passwords_in(word.to_bytes()));
+                command_line(words)
             }
-            CommandLine::Line(line) => command_line([line.to_bytes()]),
+            CommandLine::Line(line) => command_line([without_passwords_in(line.to_bytes())]),
         };
         out.write_str(&shown)
     }

@@ -7,9 +7,8 @@ use std::path::{Path, PathBuf};
 use super::stdio;
 use crate::model::dialect::Dialect;
 use crate::model::reporting::Verbosity;
-use crate::model::target::LockTarget;
 use crate::text::escape::Escaped;
-use crate::text::password::without_passwords;
+use crate::text::password::without_passwords_in;
 
 /// Something that a person should know.
 pub enum Remark<'a> {
@@ -22,7 +21,7 @@ pub enum Remark<'a> {
     /// Cron's job needs this, and cannot come to it, because it is in this folder.
     InProtectedFolder(&'a Path, PathBuf),
     /// This line of the crontab, which has the same lock, makes room for another.
-    Replaces(LockTarget, &'a [u8]),
+    Replaces(&'a [u8]),
 }
 
 impl Remark<'_> {
@@ -42,11 +41,8 @@ impl Display for Remark<'_> {
                 "waiting for another --install or --uninstall, which has {} locked",
                 shown(folder)
             ),
-            Remark::Replaces(target, line) => {
-                let line = match target {
-                    LockTarget::Remote(_) => without_passwords(line),
-                    LockTarget::File(_) | LockTarget::Descriptor(_) => line.to_vec(),
-                };
+            Remark::Replaces(line) => {
+                let line = without_passwords_in(line);
                 let line = Escaped(&line);
                 write!(
                     out,

@@ -4,6 +4,9 @@ use std::ops::Range;
 
 use super::escape::position;
 
+/// What stands behind the scheme.
+const MARK: &[u8] = b"://";
+
 /// What stands in place of a password.
 const HIDDEN: &[u8; 3] = b"***";
 
@@ -13,11 +16,21 @@ const HIDDEN: &[u8; 3] = b"***";
 /// Also hides passwords with a bare `/`, `#` or `@`: some libraries accept them, others print them in
 /// the error.
 pub fn without_passwords(word: &[u8]) -> Vec<u8> {
+    if position(word, MARK).is_none() {
+        return word.to_vec();
+    }
     let mut text = word.to_vec();
     for secret in secrets(word).into_iter().rev() {
         text.splice(secret, *HIDDEN);
     }
     text
+}
+
+/// A command line without the passwords in its words that look like a remote lock's: a job may take a
+/// second lock.
+pub fn without_passwords_in(line: &[u8]) -> Vec<u8> {
+    let words = line.split(|&byte| byte == b' ').map(without_passwords);
+    words.collect::<Vec<_>>().join(&b' ')
 }
 
 /// A text without the passwords of the word of a remote lock: as they stand there, or without the
@@ -86,7 +99,6 @@ fn secrets(word: &[u8]) -> Vec<Range<usize>> {
 /// Where the password behind a user's name is, or behind a host's, where it is no port: somebody has
 /// forgotten the host.
 fn password_of_user(text: &[u8]) -> Option<Range<usize>> {
-    const MARK: &[u8] = b"://";
     let start = position(text, MARK)? + MARK.len();
     let rest = text.get(start..)?;
     let authority = rest.split(|&byte| byte == b'/').next()?;

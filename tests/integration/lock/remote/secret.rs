@@ -1,7 +1,9 @@
 //! A password in the word is shown nowhere, whatever happens.
 
+use std::process::Command;
+
 use crate::support::crontab::Table;
-use crate::support::harness::{Ended, Run, nonoverlap};
+use crate::support::harness::{Ended, Holder, NONOVERLAP, Run, nonoverlap};
 use crate::support::remote_server::{Server, text_of};
 
 /// Words with a password, and how they are shown.
@@ -127,6 +129,37 @@ fn the_log_shows_no_password() {
             let text = text_of(&log);
             assert!(text.contains(shown) && !text.contains("secret"), "{text}");
             std::fs::remove_file(&log).unwrap();
+        }
+    }
+}
+
+/// A job may take a second lock. Its command line is shown, logged and told to the helper.
+#[test]
+fn no_command_line_shows_a_password() {
+    let Some(server) = Server::with("say(os.environ['NONOVERLAP_COMMAND']); sys.exit(69)") else {
+        return;
+    };
+    let (lock, log) = (server.scene.lock(), server.scene.path("log"));
+    for (word, shown) in WORDS {
+        let script = "echo held >&3; read end";
+        let mut job = Command::new("sh");
+        job.args(["-c", "exec \"$@\" 3>&1", "sh", NONOVERLAP, "-l"]);
+        job.arg(&log).arg(&lock).args(["sh", "-c", script, word]);
+        let job = Holder::start(&mut job);
+        let ask = |options: &[&str]| nonoverlap(options).arg(&lock).arg("true").run();
+        keeps_the_secret(&ask(&["-v"]), shown);
+        let told = |options: &[&str]| nonoverlap(options).arg(&lock).run();
+        keeps_the_secret(&told(&["--status"]), shown);
+        keeps_the_secret(&told(&["--status", "--json"]), shown);
+        job.end();
+        let text = text_of(&log);
+        assert!(text.contains(shown) && !text.contains("secret"), "{text}");
+        std::fs::remove_file(&log).unwrap();
+
+        let line = format!("true x {word} y");
+        for command in [&["true", word][..], &["-c", &line]] {
+            let run = server.nonoverlap(["test://h"]).args(command).run();
+            keeps_the_secret(&run, shown);
         }
     }
 }
