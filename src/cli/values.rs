@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::options::{self, Opt};
 use crate::model::dialect::Dialect;
 use crate::model::error::Error;
+use crate::model::target::SLOTS;
 use crate::sys;
 use crate::text::escape::Escaped;
 
@@ -41,7 +42,7 @@ pub fn descriptor(value: &OsStr) -> Result<RawFd, Error> {
 ///
 /// [`Error::Usage`].
 pub fn slots(value: &OsStr) -> Result<u16, Error> {
-    let number = |text: &str| text.parse().ok().filter(|slots| (1..=999).contains(slots));
+    let number = |text: &str| text.parse().ok().filter(|slots| SLOTS.contains(slots));
     parsed(value, number, "--slots takes a number from 1 to 999, not")
 }
 

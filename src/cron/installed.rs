@@ -4,7 +4,7 @@ use std::ffi::{CString, OsString};
 use std::os::unix::ffi::OsStringExt;
 
 use super::entry::{MARK, is_run_of, quoted};
-use crate::model::target::LockTarget;
+use crate::model::target::{LockTarget, SLOTS};
 use crate::report::installed::InstalledRun;
 use crate::text::escape::position;
 
@@ -48,6 +48,8 @@ fn run(lock: &[u8], line: &[u8]) -> Option<InstalledRun> {
     };
     let slots = value([b"-j", b"--slots"]);
     let slots = slots.and_then(|number| std::str::from_utf8(number).ok()?.parse().ok());
+    // Of what was edited to be no number of slots, the state of the lock file is told.
+    let slots = slots.filter(|slots| SLOTS.contains(slots));
     // The process lives for no longer than the answer.
     let target = LockTarget::of(Box::leak(CString::new(lock).ok()?.into_boxed_c_str()));
     Some(InstalledRun {

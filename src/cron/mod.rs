@@ -16,6 +16,8 @@ pub use entry::{edit, quoted};
 
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+
 use crate::model::command::CommandLine;
 use crate::model::error::{Error, usage};
 use crate::model::reporting::Verbosity;
@@ -39,24 +41,7 @@ pub fn install(asked: &Install) -> Result<Outcome, Error> {
     let lock = here.lock_file(asked.run.target)?;
     let log = asked.run.log.as_deref();
     let log = log.map(|log| here.log(log)).transpose()?;
-    // By their absolute names: the folder need not be there yet.
-    let mut locks = target::slots(asked.run.target, asked.run.slots);
-    let is_log = |(_, slot)| {
-        here.lock_file(slot)
-            .is_ok_and(|slot| log.as_ref() == Some(&slot))
-    };
-    if locks.any(is_log) {
-        return Err(usage("--log needs a file other than the lock file"));
-    }
-    if let Some(log) = &asked.run.log {
-        log::check_name(log, asked.run.target, asked.run.slots)?;
-    }
-    match asked.run.target {
-        LockTarget::File(path) if lock.is_symlink() && !lock.exists() => {
-            return Err(Error::DanglingLink(path));
-        }
-        _ => {}
-    }
+    check_files(asked, &here, &lock, log.as_ref())?;
     let line = entry::line(asked, &here, &lock)?;
     let verbosity = asked.run.reporting.verbosity;
     let _turn = turn(asked.apply, verbosity)?;
@@ -93,6 +78,36 @@ pub fn install(asked: &Install) -> Result<Outcome, Error> {
     made.chain(remarks)
         .for_each(|remark| remark.tell(verbosity));
     Ok(Outcome::Done)
+}
+
+/// Refuses a lock file and a log with which each run would fail, and nobody might hear of it.
+///
+/// # Errors
+///
+/// [`Error::Usage`], [`Error::Log`] and [`Error::DanglingLink`].
+fn check_files(
+    asked: &Install,
+    here: &Here,
+    lock: &Path,
+    log: Option<&PathBuf>,
+) -> Result<(), Error> {
+    // By their absolute names: the folder need not be there yet.
+    let mut locks = target::slots(asked.run.target, asked.run.slots);
+    if locks.any(|(_, slot)| here.lock_file(slot).is_ok_and(|slot| log == Some(&slot))) {
+        return Err(usage("--log needs a file other than the lock file"));
+    }
+    if let Some(name) = &asked.run.log {
+        log::check_name(name, asked.run.target, asked.run.slots)?;
+        if Path::new(name).is_dir() {
+            return Err(Error::Log(name.clone(), Errno::ISDIR));
+        }
+    }
+    match asked.run.target {
+        LockTarget::File(path) if lock.is_symlink() && !lock.exists() => {
+            Err(Error::DanglingLink(path))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What somebody might not have meant: that these lines go, that these programs may be gone when cron

@@ -153,6 +153,9 @@ impl Display for Error {
 /// Why a name cannot be locked that never leads to the file that was locked.
 const REPLACED: &str = "another file keeps replacing it";
 
+/// Why what has the name of a log is not read.
+pub const NOT_REGULAR: &str = "it is not a regular file";
+
 /// Why a file cannot be opened on which a program has a lease, and what to do.
 pub const LEASED: &str = "a program has a lease on it, such as Samba or an NFS server; \
                           the kernel has asked for the lease back, so try again";
@@ -189,7 +192,7 @@ fn cannot_read(
     match reason {
         Some(reason) if sys::means_lease(*reason) => write!(out, "cannot read log {log}: {LEASED}"),
         Some(reason) => cannot(out, "read log", log, reason),
-        None => write!(out, "cannot read log {log}: it is not a regular file"),
+        None => write!(out, "cannot read log {log}: {NOT_REGULAR}"),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::ffi::{CStr, CString};
 use std::fmt::{self, Display};
+use std::ops::RangeInclusive;
 use std::os::fd::RawFd;
 
 use crate::text::escape::Escaped;
@@ -52,6 +53,9 @@ pub fn scheme(word: &CStr) -> Option<&str> {
     let is_one = scheme.first()?.is_ascii_alphabetic() && rest.starts_with(MARK);
     std::str::from_utf8(scheme).ok().filter(|_| is_one)
 }
+
+/// How many slots there can be.
+pub const SLOTS: RangeInclusive<u16> = 1..=999;
 
 /// The targets to try in turn: the lock file alone, or LOCKFILE, LOCKFILE.2 and so on, with their
 /// numbers.

@@ -5,8 +5,7 @@ use std::fmt::{self, Display};
 
 use rustix::io::Errno;
 
-use super::log_tail;
-use crate::model::error::Reason;
+use super::log_tail::{self, WhyUnread};
 use crate::model::target::LockTarget;
 use crate::text::escape::Escaped;
 
@@ -46,7 +45,7 @@ impl Display for InstalledRun {
         match self.last_line() {
             Ok(None) => Ok(()),
             Ok(Some(line)) => write!(out, "; log: {}", Escaped(&line)),
-            Err(reason) => write!(out, "; cannot read its log: {}", Reason(reason)),
+            Err(reason) => write!(out, "; cannot read its log: {}", WhyUnread(reason)),
         }
     }
 }

@@ -1,13 +1,30 @@
 //! The end of a log, for `--status`.
 
 use std::ffi::OsStr;
+use std::fmt::{self, Display};
 
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::{self, Errno};
 
+use crate::model::error::{LEASED, NOT_REGULAR, Reason};
+use crate::sys;
+
 /// How far back a log is read for them, in bytes: what does not fit is not shown, and a log of a
 /// gigabyte takes no longer than a small one.
 const REACH: u64 = 256 * 1024;
+
+/// Why a log cannot be read.
+pub struct WhyUnread(pub Errno);
+
+impl Display for WhyUnread {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            reason if sys::means_lease(reason) => out.write_str(LEASED),
+            Errno::SPIPE => out.write_str(NOT_REGULAR),
+            reason => Reason(reason).fmt(out),
+        }
+    }
+}
 
 /// The last so many lines of a log.
 ///

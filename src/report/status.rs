@@ -6,20 +6,21 @@ use std::ffi::OsStr;
 use std::fmt::{self, Display, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::time::SystemTime;
 
 use super::hint::tilde;
 use super::holders::{Sentence, but_no_nonoverlap, why_unknown};
 use super::installed::InstalledRun;
-use super::log_tail;
+use super::log_tail::{self, WhyUnread};
 use super::outcome::Answer;
 use super::status_json;
 use crate::inspect;
 use crate::inspect::missing::Missing;
 use crate::inspect::state::{Displaced, LockReport, LockState, RecordedProcess};
-use crate::model::error::{LEASED, Reason};
+use crate::model::error::Reason;
 use crate::model::request::{Format, Status};
 use crate::model::target::{self, LockTarget};
-use crate::sys::{self, Snapshot};
+use crate::sys::Snapshot;
 use crate::text::escape::Escaped;
 use crate::text::time::Moment;
 
@@ -142,12 +143,12 @@ impl Display for Line {
                 None if self.1.is_occupied => write!(out, "free; {OCCUPIED}"),
                 None => out.write_str("free; no run is recorded"),
                 Some((record, process)) => {
-                    write!(
-                        out,
-                        "free; last run began {} as PID {}",
-                        Moment(record.time),
-                        record.pid
-                    )?;
+                    match record.time <= SystemTime::now() {
+                        true => write!(out, "free; last run began {} as ", Moment(record.time))?,
+                        // The file's time was set, or the clock.
+                        false => out.write_str("free; last run was ")?,
+                    }
+                    write!(out, "PID {}", record.pid)?;
                     match process {
                         RecordedProcess::Gone => Ok(()),
                         process => write!(out, ", {}", as_words(*process)),
@@ -220,10 +221,7 @@ fn tell_log(out: &mut String, format: Format, path: &OsStr) -> fmt::Result {
             .try_for_each(|line| writeln!(out, "{}", Escaped(line))),
         (Format::Text, Err(reason)) => {
             let path = Escaped(path.as_bytes());
-            match sys::means_lease(reason) {
-                true => writeln!(out, "{path}: cannot read the log: {LEASED}"),
-                false => writeln!(out, "{path}: cannot read the log: {}", Reason(reason)),
-            }
+            writeln!(out, "{path}: cannot read the log: {}", WhyUnread(reason))
         }
     }
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 use crate::cli::combinations;
 use crate::support::crontab::{HEADER, Table};
 use crate::support::documents::{MAN, recipe_section};
-use crate::support::harness::{IS_FOR_MACOS, NONOVERLAP, Run, nonoverlap};
+use crate::support::harness::{IS_FOR_MACOS, NONOVERLAP, Run, nonoverlap, reason};
 use crate::support::status_answer::{AS_NOBODY, binary_for_all};
 
 /// Crontabs that people have.
@@ -366,6 +366,28 @@ fn what_is_no_run_or_goes_with_nothing_is_refused_before_crontab_is_asked() {
     }
     assert_eq!(table.calls(), "");
     assert_eq!(fs::read_dir(table.work()).unwrap().count(), 0);
+}
+
+/// Every run would be refused, and there would be no log to say so.
+#[test]
+fn a_log_that_is_a_folder_is_refused() {
+    let table = Table::stand_in();
+    fs::create_dir(table.work().join("folder")).unwrap();
+    for log in [".", "folder", "folder/", "/"] {
+        for dry in [&[][..], &["--dry-run"]] {
+            let mut install = table.nonoverlap(["--install", "@daily", "--log", log]);
+            let said = format!(
+                "nonoverlap: cannot open log {log}: {}\n",
+                reason(libc::EISDIR)
+            );
+            install
+                .args(dry)
+                .args(["l", "true"])
+                .run()
+                .expect(73, "", &said);
+        }
+    }
+    assert_eq!(table.calls(), "");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::install::entry;
 use crate::support::crontab::Table;
-use crate::support::harness::{HOLD, Holder, Run, reason};
+use crate::support::harness::{HOLD, Holder, Run};
 use crate::support::status_answer::{CANNOT_TELL, FREE, HELD, reads_json};
 
 /// What `--status` says on stdout, and its exit status.
@@ -156,6 +156,20 @@ fn whatever_the_names_are_an_entry_is_read_as_it_was_written() {
 }
 
 #[test]
+fn of_a_number_of_slots_that_no_run_would_take_the_lock_file_is_told() {
+    for slots in ["0", "1000", "65535", "65536", "x", ""] {
+        let table = Table::stand_in();
+        install(&table, &["--install", "@daily", "-j", "2", "./l", "true"]);
+        let text = String::from_utf8(table.text().unwrap()).unwrap();
+        let edited = text.replace(" -j 2 ", &format!(" -j '{slots}' "));
+        assert_ne!(edited, text);
+        table.set(edited.as_bytes());
+        let (code, said) = told(&table, &[]);
+        assert_eq!((code, said.lines().count()), (FREE, 1), "{slots}: {said}");
+    }
+}
+
+#[test]
 fn of_a_line_that_was_changed_by_hand_the_state_and_the_schedule_are_told() {
     let table = Table::stand_in();
     let work = table.work();
@@ -223,7 +237,7 @@ fn a_log_that_cannot_be_read_is_told_of_but_for_one_that_is_not_there_yet() {
     said("");
     fs::remove_file(table.work().join("log")).unwrap();
     fs::create_dir(table.work().join("log")).unwrap();
-    said(&format!("; cannot read its log: {}", reason(libc::ESPIPE)));
+    said("; cannot read its log: it is not a regular file");
 }
 
 #[test]

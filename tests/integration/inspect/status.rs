@@ -302,6 +302,19 @@ fn the_time_of_the_last_run_is_told_by_the_local_clock() {
     }
 }
 
+/// Somebody has set it, or the clock.
+#[test]
+fn a_record_from_the_future_is_told_without_its_time() {
+    let scene = Scene::new();
+    let path = scene.file("lock", record_of(4_000_000));
+    let file = File::options().write(true).open(&path).unwrap();
+    let tomorrow = SystemTime::now() + Duration::from_secs(86_400);
+    file.set_modified(tomorrow).unwrap();
+    let said = format!("{}: free; last run was PID 4000000\n", path.display());
+    let mut command = nonoverlap(["--status"]);
+    command.arg(&path).run().expect(FREE, &said, "");
+}
+
 #[test]
 // What ages it is Linux's.
 #[cfg(target_os = "linux")]

@@ -425,9 +425,10 @@ fn without_a_zone_the_calendar_is_that_of_utc() {
         let mut touch = Command::new("touch");
         let touch = touch.env("TZ", "UTC0").args(["-t", &digits]).arg(&lock);
         touch.run().expect(0, "", "");
-        let mut status = nonoverlap(["--status".as_ref(), lock.as_os_str()]);
+        let mut status = nonoverlap(["--status".as_ref(), "--json".as_ref(), lock.as_os_str()]);
         let said = status.env("TZ", &fifo).run().stdout();
-        assert!(said.contains(&format!(" began {date} as PID ")), "{said}");
+        let time = format!("\"time\":\"{}+00:00\"", date.replace(' ', "T"));
+        assert!(said.contains(&time), "{said}");
     }
 }
 
