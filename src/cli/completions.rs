@@ -3,6 +3,7 @@
 use super::options::{FLAGS, Flag, Opt};
 use crate::model::dialect::Dialect;
 use crate::model::request::Shell;
+use crate::text::escape::position;
 
 /// The completions for a shell: a text of `src/cli/shells/`, in which words such as `@OPTIONS@` stand
 /// for what the table says.
@@ -39,8 +40,20 @@ pub fn completions(shell: Shell) -> String {
     ]
     .iter()
     .fold(text.to_owned(), |text, (word, value)| {
-        text.replace(word, value)
+        filled(&text, word, value)
     })
+}
+
+/// A text with a value in all places of a word.
+fn filled(mut text: &str, word: &str, value: &str) -> String {
+    let mut filled = String::new();
+    while let Some(at) = position(text.as_bytes(), word.as_bytes()) {
+        let (before, rest) = text.split_at_checked(at).unwrap_or_default();
+        filled += before;
+        filled += value;
+        text = rest.get(word.len()..).unwrap_or_default();
+    }
+    filled + text
 }
 
 /// The options that stand before LOCKFILE: all but -c.

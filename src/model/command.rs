@@ -18,14 +18,17 @@ pub enum CommandLine {
 
 impl Display for CommandLine {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = match self {
+        let mut all = Vec::new();
+        match self {
+            CommandLine::Line(line) => all.extend(line.to_bytes()),
             CommandLine::Words(name, words) => {
-                let words = [*name].into_iter().chain(words.from(1).iter());
-                let words = words.map(|word| without_passwords_in(word.to_bytes()));
-                command_line(words)
+                all.extend(name.to_bytes());
+                for word in words.from(1).iter() {
+                    all.push(b' ');
+                    all.extend(word.to_bytes());
+                }
             }
-            CommandLine::Line(line) => command_line([without_passwords_in(line.to_bytes())]),
-        };
-        out.write_str(&shown)
+        }
+        out.write_str(&command_line(&without_passwords_in(&all)))
     }
 }

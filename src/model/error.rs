@@ -207,9 +207,9 @@ pub struct Reason(pub Errno);
 impl Display for Reason {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = io::Error::from(self.0).to_string();
-        out.write_str(
-            text.split_once(" (os error")
-                .map_or(text.as_str(), |(reason, _)| reason),
-        )
+        out.write_str(match text.rsplit_once('(') {
+            Some((reason, _)) => reason.trim_end(),
+            None => &text,
+        })
     }
 }

@@ -21,7 +21,7 @@ impl Display for Sentence<'_> {
             [one] => {
                 write!(out, "held by {}{}", ProcessName(one), For(all.since))?;
                 if !one.command.is_empty() {
-                    write!(out, ": {}", command_line([&one.command[..]]))?;
+                    write!(out, ": {}", command_line(&one.command))?;
                 }
                 also(out, &all.takers)
             }
@@ -78,7 +78,7 @@ impl Display for List<'_> {
             let comma = if index == 0 { "" } else { ", " };
             write!(out, "{comma}{}", ProcessName(holder))?;
             if !holder.command.is_empty() {
-                write!(out, " ({})", command_line([&holder.command[..]]))?;
+                write!(out, " ({})", command_line(&holder.command))?;
             }
         }
         Ok(())

@@ -53,24 +53,21 @@ const MOST_SHOWN: usize = 1000;
 /// What stands where a command line was cut.
 const CUT: &str = "...";
 
-/// A command line of these words as it is shown: escaped, with blanks between the words, and cut where that
-/// is longer than a thousand bytes. No letter and no escape is cut in two.
-pub fn command_line(words: impl IntoIterator<Item: AsRef<[u8]>>) -> String {
+/// A command line as it is shown: escaped, and cut where that is longer than a thousand bytes. No letter and
+/// no escape is cut in two.
+pub fn command_line(line: &[u8]) -> String {
     let mut shown = String::new();
     // Up to here there is room for the mark of a cut behind it.
     let mut room = 0;
-    for (index, word) in words.into_iter().enumerate() {
-        let blank = (index > 0).then_some(Piece::Letter(' '));
-        for piece in blank.into_iter().chain(Escaped(word.as_ref()).pieces()) {
-            // Writing to a String cannot fail.
-            let _ = write!(shown, "{piece}");
-            if shown.len() > MOST_SHOWN {
-                shown.truncate(room);
-                return shown + CUT;
-            }
-            if shown.len() + CUT.len() <= MOST_SHOWN {
-                room = shown.len();
-            }
+    for piece in Escaped(line).pieces() {
+        // Writing to a String cannot fail.
+        let _ = write!(shown, "{piece}");
+        if shown.len() > MOST_SHOWN {
+            shown.truncate(room);
+            return shown + CUT;
+        }
+        if shown.len() + CUT.len() <= MOST_SHOWN {
+            room = shown.len();
         }
     }
     shown

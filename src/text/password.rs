@@ -30,7 +30,7 @@ pub fn without_passwords(word: &[u8]) -> Vec<u8> {
 /// second lock.
 pub fn without_passwords_in(line: &[u8]) -> Vec<u8> {
     let words = line.split(|&byte| byte == b' ').map(without_passwords);
-    words.collect::<Vec<_>>().join(&b' ')
+    words.collect::<Vec<_>>().join(&b" "[..])
 }
 
 /// A text without the passwords of the word of a remote lock: as they stand there, or without the

@@ -135,7 +135,8 @@ fn what_is_handed_to_tmux_has_the_lock_only_if_tmux_is_started_for_it() {
     let new = "new-session -d 'exec cat'";
     // The server that the job starts inherits the lock, and keeps it when the job has ended.
     tmux.under_lock(new);
-    assert!(!locks_on(&tmux.0.lock()).is_empty());
+    let is_locked = || !locks_on(&tmux.0.lock()).is_empty();
+    eventually("the server has the lock", is_locked);
     tmux.command("kill-server").run().expect(0, "", "");
     becomes_free(&tmux.0.lock());
     // One that was there before does not have it, and neither does what it starts.

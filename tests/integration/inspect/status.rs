@@ -228,7 +228,7 @@ fn whatever_can_stand_in_place_of_a_lock_file_is_told_of_and_does_not_hang_it() 
     fs::create_dir(&folder).unwrap();
     let link = scene.path("link");
     symlink(scene.file("target", ""), &link).unwrap();
-    for path in [&folder, &link, &"/dev/null".into()] {
+    for path in [&folder, &link, &"/dev/zero".into()] {
         Asker::here()
             .ask(path)
             .expect(FREE, "free; no run is recorded", &[]);

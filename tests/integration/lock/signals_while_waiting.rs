@@ -107,16 +107,16 @@ fn a_waiter_that_is_stopped_and_continued_waits_on() {
 fn the_deadline_stays_while_a_waiter_is_stopped() {
     let scene = Scene::new();
     let _holder = Holder::of([scene.lock()]);
-    let time = Duration::from_secs(2);
+    let time = Duration::from_secs(4);
     // Continued before the deadline, and after it.
     for stopped_for in [time * 3 / 4, time * 3 / 2] {
         let start = Instant::now();
-        let waiter = waiter(&scene, &["-w", "2"]);
+        let waiter = waiter(&scene, &["-w", "4"]);
         let stopped = Stopped::new(waiter.pid());
         thread::sleep(stopped_for);
         // One that counted anew, or that did not count while it was stopped, would end when about the
         // whole time has gone once more: later than this one.
-        let mut later = self::waiter(&scene, &["-w", "1.5"]);
+        let mut later = self::waiter(&scene, &["-w", "3"]);
         drop(stopped);
         waiter.ended().expect(1, "", "");
         assert!(start.elapsed() >= time && !later.has_ended());

@@ -128,15 +128,15 @@ fn a_waiter_whose_lock_file_was_deleted_makes_a_new_one() {
 #[test]
 fn the_deadline_stays_when_a_waiter_begins_again() {
     let scene = Scene::new();
-    let time = Duration::from_secs(2);
+    let time = Duration::from_secs(4);
     let first = Holder::of([scene.lock()]);
     let start = Instant::now();
-    let waiter = waiter(&scene, &["-w", "2"]);
+    let waiter = waiter(&scene, &["-w", "4"]);
     thread::sleep(time / 2);
     fs::rename(scene.lock(), scene.path("old")).unwrap();
     let _second = Holder::start(Command::new(scene.flock()).arg(scene.lock()).args(HOLD));
     // One that counted anew would end later than this one.
-    let mut later = self::waiter(&scene, &["-w", "2"]);
+    let mut later = self::waiter(&scene, &["-w", "4"]);
     assert!(first.end().success());
     waiter.ended().expect(1, "", "");
     assert!(start.elapsed() >= time && !later.has_ended());

@@ -11,6 +11,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::support::harness::{
     Ended, HOLD, Holder, NONOVERLAP, Orphan, PATIENCE, Run, Scene, Stopped, becomes_free,
@@ -701,27 +702,29 @@ fn status_takes_no_command_for_a_guardian_because_of_its_name() {
 }
 
 #[test]
-fn of_a_thousand_runs_that_wait_a_second_none_is_refused() {
+fn of_a_thousand_runs_that_follow_at_once_none_is_refused_and_hardly_one_waits_a_second() {
     let scene = Scene::new();
-    assert_eq!(refusals(&scene), 0, "idle");
+    assert!(late(&scene) <= MOST_LATE, "idle");
     let spinning = Spinning::new(4);
-    assert_eq!(refusals(&scene), 0, "beside spinning processes");
+    assert!(late(&scene) <= MOST_LATE, "beside spinning processes");
     drop(spinning);
     becomes_free(&scene.lock());
 }
 
-/// Refused runs of a thousand that follow at once.
-fn refusals(scene: &Scene) -> usize {
-    let refused = |_: &usize| {
-        let mut command = nonoverlap(["-o", "-w", "1"]);
+/// How many may be: nothing keeps a guardian from the processor for so long but the machine.
+const MOST_LATE: usize = 10;
+
+/// Runs of a thousand that take a second or more, since the guardian of the one before does. Each comes to
+/// its end.
+fn late(scene: &Scene) -> usize {
+    let is_late = |_: &usize| {
+        let mut command = nonoverlap(["-o", "-w", "50"]);
         command.arg(scene.lock()).arg("/bin/true");
-        match command.status().unwrap().code() {
-            Some(0) => false,
-            Some(1) => true,
-            other => panic!("{other:?}"),
-        }
+        let start = Instant::now();
+        assert_eq!(command.status().unwrap().code(), Some(0));
+        start.elapsed() >= Duration::from_secs(1)
     };
-    (0..1000).filter(refused).count()
+    (0..1000).filter(is_late).count()
 }
 
 /// Processes that want all of the processors as long as this lives.

@@ -157,7 +157,7 @@ impl World<'_> {
                             again = true;
                         }
                         None if tracer::is_asleep(pid) => {}
-                        None if begun.elapsed() > PATIENCE => self.hangs(who),
+                        None if begun.elapsed() > TIME_TO_SLEEP => self.hangs(who),
                         None => {
                             thread::yield_now();
                             again = true;

@@ -20,8 +20,9 @@ use nix::sys::uio::{RemoteIoVec, process_vm_readv, process_vm_writev};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
 
-/// So many ticks of half a second may go by while a program that can go on does not: then it hangs.
-const PATIENCE: u32 = 4;
+/// So many ticks of half a second may go by while a program that can go on does not: then it hangs. On a busy
+/// machine it waits for a processor or a disk.
+const PATIENCE: u32 = 120;
 
 /// Why a traced process stands still.
 #[derive(Debug)]
@@ -41,7 +42,7 @@ pub enum Stop {
 }
 
 /// How many ticks one run may take. Nothing of it takes a hundredth of that.
-const LIFE: u32 = 240;
+const LIFE: u32 = 480;
 
 static TICKS: AtomicU32 = AtomicU32::new(0);
 

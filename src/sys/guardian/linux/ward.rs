@@ -115,7 +115,7 @@ impl Ward {
         let stat = std::fs::read(format!("{folder}/stat")).ok()?;
         let stat = String::from_utf8_lossy(&stat);
         // The name in parentheses may hold anything, parentheses too.
-        let mut words = stat.rsplit_once(") ")?.1.split_ascii_whitespace();
+        let mut words = stat.rsplit_once(')')?.1.split_ascii_whitespace();
         let state = words.next()?;
         let status = words.nth(48)?.parse().ok()?;
         readlink(format!("{folder}/ns/user"), Vec::new()).ok()?;

@@ -22,9 +22,9 @@ pub fn process(pid: u32) -> Option<Process> {
     let stat = read(Path::new(&format!("/proc/{pid}/stat"))).ok()?;
     let stat = String::from_utf8_lossy(&stat);
     // The name in parentheses may hold anything, parentheses too.
-    let (name, rest) = stat.rsplit_once(") ")?;
+    let (name, rest) = stat.rsplit_once(')')?;
     let is_guardian = name.split_once('(')?.1.as_bytes() == GUARDIAN.to_bytes();
-    let mut words = rest.split(' ');
+    let mut words = rest.split_ascii_whitespace();
     let state = words.next()?;
     let parent = words.next()?.parse().ok()?;
     let flags: u64 = words.nth(4)?.parse().ok()?;

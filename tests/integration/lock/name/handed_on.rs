@@ -137,7 +137,7 @@ fn where_nothing_else_is_locked_on_the_file_system_no_process_is_searched() {
 /// file of that number be of another name.
 #[test]
 fn another_names_job_whose_file_has_the_number_of_a_mark_that_is_gone_is_no_holder() {
-    let ran = ["-w5", "lock", "echo", "ran"];
+    let ran = ["-w50", "lock", "echo", "ran"];
     let told = ["--status", "lock"];
     for (words, status, said) in [
         (&ran[..], 0, "ran\n"),
@@ -182,7 +182,7 @@ fn a_command_that_has_let_go_makes_nobody_wait_for_another_names_job_with_its_fi
     let expected = ": held by a nonoverlap that cannot be seen; its lock file was deleted, renamed or replaced";
     assert_eq!(said, format!("{}{expected}", lock.display()));
 
-    let mut command = nonoverlap(["-w5"]);
+    let mut command = nonoverlap(["-w50"]);
     command.arg(&lock).args(["echo", "ran"]);
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     eventually("it waits, or has ended", || {
@@ -217,7 +217,7 @@ fn what_another_program_has_opened_where_the_deleted_file_was_is_no_holder() {
     }
     let told = "lock: free; there is no such file\n";
     for (words, status, said) in [
-        (&["-w5", "lock", "echo", "ran"][..], 0, "ran\n"),
+        (&["-w50", "lock", "echo", "ran"][..], 0, "ran\n"),
         (&["--status", "lock"], FREE, told),
     ] {
         let scene = Scene::new();

@@ -41,10 +41,19 @@ impl Etcd {
             );
             return None;
         }
+        // Somebody else may take a port before etcd does, which ends then.
+        let started = (0..10).find_map(|_| Etcd::on_free_ports(&helper));
+        Some(started.expect("etcd starts"))
+    }
+
+    /// One on two ports at which nobody listens. Nothing where somebody does when it comes to it.
+    #[track_caller]
+    fn on_free_ports(helper: &Path) -> Option<Etcd> {
         let scene = Scene::new();
         fs::create_dir(scene.path("bin")).unwrap();
         symlink(helper, scene.path("bin/nonoverlap-etcd")).unwrap();
-        let [clients, peers] = [free_address(), free_address()];
+        let ports = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let [clients, peers] = ports.map(|port| port.local_addr().unwrap().to_string());
         let mut etcd = Command::new("etcd");
         etcd.args([&*format!("--listen-client-urls=http://{clients}")])
             .arg(format!("--advertise-client-urls=http://{clients}"))
@@ -55,15 +64,17 @@ impl Etcd {
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         let server = etcd.spawn().unwrap();
-        let etcd = Etcd {
+        let mut etcd = Etcd {
             scene,
             address: clients,
             server,
         };
-        eventually("etcd answers", || {
-            etcd.status() == (Some(3), "free".to_owned())
+        let mut answers = false;
+        eventually("etcd answers, or has ended", || {
+            answers = etcd.status() == (Some(3), "free".to_owned());
+            answers || etcd.server.try_wait().unwrap().is_some()
         });
-        Some(etcd)
+        answers.then_some(etcd)
     }
 
     fn word(&self) -> String {
@@ -106,12 +117,6 @@ impl Drop for Etcd {
         let _ = self.server.kill();
         let _ = self.server.wait();
     }
-}
-
-/// An address that nobody listens at.
-fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().to_string()
 }
 
 #[test]

@@ -187,18 +187,11 @@ fn a_loss_is_heard_while_the_job_is_being_ended() {
         told.display()
     );
     for how in ["kill", "term"] {
-        let options = [
-            "--max-runtime",
-            "0.2",
-            "--kill-after",
-            "60",
-            "--on-lost",
-            how,
-        ];
+        let options = ["--max-runtime", "1", "--kill-after", "60", "--on-lost", how];
         let options = match how {
             "kill" => &options[..],
             // It has the usual time, which is less than a minute.
-            _ => &["--max-runtime", "0.2", "--on-lost", how],
+            _ => &["--max-runtime", "1", "--on-lost", how],
         };
         let (holder, connection) = server.holder_of(options, &["sh", "-c", &script]);
         eventually("it is told", || told.exists());
