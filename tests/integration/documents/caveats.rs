@@ -178,9 +178,10 @@ fn what_follows_the_command_in_a_line_of_the_shell_runs_without_the_lock() {
 #[test]
 fn the_shell_empties_the_output_file_of_a_refused_run_and_a_log_is_kept() {
     let scene = Scene::new();
-    let _holder = Holder::of([scene.lock()]);
-    let (out, log) = (
+    let holder = Holder::of([scene.lock()]);
+    let (out, data, log) = (
         scene.file("out", "earlier\n"),
+        scene.file("data", "earlier\n"),
         scene.file("log", "earlier\n"),
     );
     let refused = |rest: &str| {
@@ -196,6 +197,14 @@ fn the_shell_empties_the_output_file_of_a_refused_run_and_a_log_is_kept() {
     refused(&format!("--log {} LOCK echo new", quoted(&log)));
     let kept = fs::read_to_string(&log).unwrap();
     assert!(kept.starts_with("earlier\n"), "{kept}");
+    // The shell that nonoverlap starts empties it, if it starts one.
+    let into_data = format!("echo new >{}", quoted(&data));
+    refused(&format!("LOCK -c {}", quoted(Path::new(&into_data))));
+    assert_eq!(fs::read(&data).unwrap(), b"earlier\n");
+    holder.end();
+    let mut command = nonoverlap([scene.lock()]);
+    command.args(["-c", &into_data]).run().expect(0, "", "");
+    assert_eq!(fs::read(&data).unwrap(), b"new\n");
 }
 
 /// Whether the program that tells its open files has the lock file open.

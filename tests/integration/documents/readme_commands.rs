@@ -59,6 +59,7 @@ const COMMANDS: &[(&str, Runs)] = &[
     ("cargo bench", Nothing("a day takes five minutes, and the others longer; the gate runs them shortly")),
     ("nonoverlap LOCKFILE a && b", Test("documents::caveats::what_follows_the_command_in_a_line_of_the_shell_runs_without_the_lock")),
     ("nonoverlap LOCKFILE -c 'a && b'", Test("documents::caveats::what_follows_the_command_in_a_line_of_the_shell_runs_without_the_lock")),
+    ("nonoverlap LOCKFILE -c 'job >out'", Test("documents::caveats::the_shell_empties_the_output_file_of_a_refused_run_and_a_log_is_kept")),
     ("nonoverlap LOCKFILE job >out", Test("documents::caveats::the_shell_empties_the_output_file_of_a_refused_run_and_a_log_is_kept")),
     ("nonoverlap LOCKFILE sudo COMMAND", Test("run::close_real_commands::the_command_of_a_sudo_that_is_killed_runs_on_without_the_lock")),
     ("sudo nonoverlap LOCKFILE COMMAND", Test("run::close_real_commands::the_command_of_a_sudo_that_is_killed_runs_on_without_the_lock")),
