@@ -128,11 +128,19 @@ fn by_record(
     }
 }
 
-/// Whether a guardian of our own has a lock on this file.
+/// Whether a guardian of our own has the lock on this file.
+///
+/// It alone: where others have one, too, perhaps of another kind, it may be theirs that is in our way.
 fn guardian(file: &LockFile, deadline: Deadline) -> Option<Kin> {
-    let waits = !matches!(deadline, Deadline::Now);
-    let has_it = || matches!(holder_for(process::id(), file), Holder::Guardian);
-    (waits && has_it()).then_some(Kin::Guardian)
+    if matches!(deadline, Deadline::Now) {
+        return None;
+    }
+    let locks = Snapshot::take().of(file.as_fd(), None);
+    let mut holders = locks.holders.iter().chain(&locks.takers).peekable();
+    holders.peek()?;
+    let ward = |&holder: &u32| sys::process(holder)?.ward;
+    let is_ours = |holder| ward(holder) == Some(process::id());
+    holders.all(is_ours).then_some(Kin::Guardian)
 }
 
 /// Whether a process may be ourselves or an ancestor: it is our parent or of our session.

@@ -354,6 +354,30 @@ fn a_job_whose_guardian_has_the_lock_on_any_file_does_not_wait_for_itself() {
     }
 }
 
+/// The lock in the way is another's, of another kind or on other bytes.
+#[test]
+fn a_job_whose_guardian_has_another_lock_on_the_file_waits_for_who_is_in_its_way() {
+    for (outer, stranger, inner) in [
+        ("-o --fcntl", &[][..], "-w0.1"),
+        ("-o", &["--fcntl"], "-w0.1 --fcntl"),
+        (
+            "-o --fcntl --length 1",
+            &["--fcntl", "--start", "9"],
+            "-w0.1 --fcntl --start 9",
+        ),
+    ] {
+        let scene = Scene::new();
+        let mut command = nonoverlap(stranger);
+        let _holder = Holder::start(command.arg(scene.lock()).args(HOLD));
+        let script = format!(
+            "exec \"$0\" {outer} \"$1\" sh -c 'exec \"$0\" {inner} \"$1\" echo ran' \"$0\" \"$1\""
+        );
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &script, NONOVERLAP]).arg(scene.lock());
+        shell.run().expect(1, "", "");
+    }
+}
+
 #[test]
 fn a_guardian_is_told_too_where_the_session_is_outside_of_the_pid_namespace() {
     let namespace = ["--pid", "--fork", "--mount-proc"];
