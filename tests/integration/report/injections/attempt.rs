@@ -132,7 +132,7 @@ impl Attempt {
         }
         let ended = strace.run();
         // One look at the table may miss a lock while others come and go.
-        let is_locked = lock.exists() && (0..5).any(|_| !locks_on(&lock).is_empty());
+        let is_locked = lock.exists() && (0..8).any(|_| !locks_on(&lock).is_empty());
         let trace = fs::read_to_string(scene.path("trace")).unwrap();
         let (calls, failed) = trace::read(&trace);
         Attempt {

@@ -116,7 +116,9 @@ fn device_in_table(_: &Path) -> Option<String> {
 /// Waits until nobody has a lock on this file. Linux only.
 #[track_caller]
 pub fn becomes_free(path: &Path) {
-    eventually("the lock is free", || locks_on(path).is_empty());
+    // One look may miss it.
+    let is_free = || (0..8).all(|_| locks_on(path).is_empty());
+    eventually("the lock is free", is_free);
 }
 
 /// Whether a process has a lock on this file through one of its descriptors: the `lock:` lines of
