@@ -53,25 +53,16 @@ const UNKNOWN_PARAMETER: &str = "invalid URI query parameter";
 
 /// Why there is no connection, and what was said besides. A value that libpq does not take is found
 /// only when it connects; it speaks English to a program that does not call setlocale(3).
-///
-/// What it took for the number of a port may be a password, where TARGET has no name of a lock and the
-/// password a `#`.
 pub fn no_connection(words: &str, said: &str) -> Failure {
-    let words = match words
-        .strip_prefix(NO_NUMBER)
-        .and_then(|rest| rest.split_once('"'))
-    {
-        Some((_, of_what)) => format!("{NO_NUMBER}...\"{of_what}"),
-        None => words.to_owned(),
-    };
+    let words = &without_numbers(words);
     let all = format!("{words}\n{said}");
     let has = |signs: &[&str]| signs.iter().any(|sign| words.contains(sign));
     let is_refusal = |line: &str| {
-        let is_of_the_server = line.contains("FATAL:  ");
+        let is_of_the_server = line.contains(OF_SERVER);
         let passes = AWAY.iter().chain(&PASSES).any(|sign| line.contains(sign));
         is_of_the_server && !passes || line.contains(NO_PASSWORD)
     };
-    if words.starts_with("invalid ") || words.starts_with("could not match ") {
+    if is_wrong_target(words) {
         Failure::Usage(all)
     } else if words.lines().any(is_refusal) {
         Failure::Refused(all)
@@ -83,6 +74,50 @@ pub fn no_connection(words: &str, said: &str) -> Failure {
         Failure::Refused(all)
     }
 }
+
+/// What libpq took for the number of a port may be a password, where TARGET has no name of a lock and the
+/// password a `#`. It may have quotes in it.
+fn without_numbers(words: &str) -> String {
+    let shown = words.split_once(NO_NUMBER).and_then(|(before, rest)| {
+        let (_, option) = rest.rsplit_once(OF_OPTION)?;
+        Some(format!("{before}{NO_NUMBER}...{OF_OPTION}{option}"))
+    });
+    shown.unwrap_or_else(|| words.to_owned())
+}
+
+/// Whether libpq does not take what TARGET says, be it by a variable or a service. It says so of the
+/// whole before it connects, and of one of several hosts behind what became of those before, in its
+/// last line. What a server says has a FATAL in front of it.
+fn is_wrong_target(words: &str) -> bool {
+    let last = words.lines().last().unwrap_or_default();
+    let of_host = last
+        .strip_prefix("connection to server ")
+        .and_then(|rest| rest.split_once(" failed: "))
+        .map_or(last, |(_, what)| what);
+    WRONG.iter().any(|sign| words.starts_with(sign))
+        || !words.contains(OF_SERVER) && WRONG_HOST.iter().any(|sign| of_host.starts_with(sign))
+}
+
+/// What libpq says of a connection string that it does not take, and of a service.
+const WRONG: [&str; 6] = [
+    "invalid ",
+    "could not match ",
+    "definition of service \"",
+    "service file \"",
+    "syntax error in service file \"",
+    "nested service specifications ",
+];
+
+/// What it says of what it does not take of one host.
+const WRONG_HOST: [&str; 4] = [
+    NO_NUMBER,
+    "invalid port number: \"",
+    "could not parse network address \"",
+    "Unix-domain socket path \"",
+];
+
+/// What stands in front of the words of a server that lets nobody in.
+const OF_SERVER: &str = "FATAL:  ";
 
 /// What libpq says where nobody listens or the connection ends, and a server that stops, starts or is
 /// not ready. Of a failed connection there is no SQLSTATE (libpq's manual, PQerrorMessage), and what a
@@ -113,8 +148,9 @@ const PASSES: [&str; 6] = [
 /// What libpq says where the server wants a password.
 const NO_PASSWORD: &str = "no password supplied";
 
-/// What libpq says of a number that is none, in front of it.
+/// What libpq says of a number that is none, in front of it and behind it.
 const NO_NUMBER: &str = "invalid integer value \"";
+const OF_OPTION: &str = "\" for connection option \"";
 
 /// Why there is no answer.
 pub fn no_answer(trouble: Trouble) -> Failure {

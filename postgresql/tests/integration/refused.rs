@@ -392,7 +392,11 @@ fn a_service_file_and_variables_work() {
     runs(&mut by_service("postgresql://?service=job#job"));
     let lock = "postgresql://?service=nosuch#job";
     let why = "definition of service \"nosuch\" not found";
-    refused_by(&mut by_service(lock), lock, 69, why);
+    refused_by(&mut by_service(lock), lock, 64, why);
+    let mut wrong = by_service("postgresql://?service=job#job");
+    let wrong = wrong.env("PGSERVICEFILE", server.scene.file("wrong", "[job]\nx\n"));
+    let why = "syntax error in service file";
+    refused_by(wrong, "postgresql://?service=job#job", 64, why);
     let by_variables = |lock: &str| {
         let mut command = nonoverlap([lock]);
         command.env("PGHOST", "127.0.0.1").env("PGPORT", &port);
@@ -414,6 +418,7 @@ fn a_service_file_and_variables_work() {
 
 #[test]
 fn a_wrong_target_is_64() {
+    let path_too_long = format!("postgresql:///db?host=/{}#job", "x".repeat(200));
     let wrong = [
         ("postgresql://h/db", "no lock name: TARGET must end with #"),
         ("postgresql://", "no lock name: TARGET must end with #"),
@@ -434,6 +439,23 @@ fn a_wrong_target_is_64() {
             "postgresql://a,b/?port=1,2,3#job",
             "could not match 3 port numbers to 2 hosts",
         ),
+        (
+            "postgresql://127.0.0.1:1/?connect_timeout=5s#job",
+            "invalid integer value \"...\" for connection option \"connect_timeout\"",
+        ),
+        (
+            "postgresql://h/?port=1\"2#job",
+            "invalid integer value \"...\" for connection option \"port\"",
+        ),
+        (
+            "postgresql://127.0.0.1:1,h:99999/#job",
+            "invalid port number: \"99999\"",
+        ),
+        (
+            "postgresql://h/?hostaddr=127.0.0.300#job",
+            "could not parse network address \"127.0.0.300\"",
+        ),
+        (&path_too_long, "is too long (maximum "),
         ("postgresql://[::1/#job", "IPv6 host address"),
         ("postgresql://h/d@b#job", "write %40 for @"),
     ];
@@ -447,6 +469,13 @@ fn a_wrong_target_is_64() {
         64,
         "invalid integer value \"...\" for connection option \"port\"",
     );
+    // Nor is it shown behind what is said of another host.
+    refused_by(
+        &mut nonoverlap(["postgresql://127.0.0.1:1,host:porridge:x/#job"]),
+        "postgresql://127.0.0.1:1,host:***#job",
+        64,
+        "invalid integer value \"...\" for connection option \"port\"",
+    );
     let lock = OsStr::from_bytes(b"postgresql://h/db#\xff");
     refused_by(
         &mut nonoverlap([lock]),
@@ -454,6 +483,28 @@ fn a_wrong_target_is_64() {
         64,
         "the name of the lock is not UTF-8",
     );
+}
+
+/// A server may say whatever libpq says of a wrong TARGET.
+#[test]
+fn what_a_server_says_is_no_wrong_target() {
+    let server = Server::start();
+    for name in [
+        "definition of service \"x\" not found",
+        "invalid integer value \"5s\" for connection option \"connect_timeout\"",
+        "connection to server at \"h\", port 1 failed: invalid integer value \"5s\"",
+    ] {
+        for start in ["", "x\n"] {
+            let role = format!("{start}{name}")
+                .replace('\n', "%0A")
+                .replace(' ', "%20")
+                .replace(':', "%3A");
+            let lock = server.lock("job").replace(ROLE, &role);
+            let ended = helper(["--status", &lock]).run();
+            assert_eq!(ended.code(), Some(77), "{ended:?}");
+            assert!(ended.stderr().contains("FATAL:  role \""), "{ended:?}");
+        }
+    }
 }
 
 #[test]
