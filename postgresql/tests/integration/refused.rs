@@ -18,6 +18,10 @@ use crate::server::{ROLE, Server, helper, nonoverlap, path, without_variables};
 /// Where nobody listens: only root could.
 const NOBODY: &str = "127.0.0.1:1";
 
+/// A host that nobody knows. No name server is asked about a name with an empty label, so none has to
+/// answer in time.
+pub const UNKNOWN: &str = "nosuch..invalid";
+
 /// What the whole of it may take on a busy machine, where 15 s are promised.
 const LONG: Duration = Duration::from_secs(30);
 
@@ -30,12 +34,9 @@ fn a_refused_connection_is_69() {
 
 #[test]
 fn an_unknown_host_is_69() {
-    let lock = "postgresql://nosuch.invalid/postgres#job";
-    refused(
-        lock,
-        69,
-        "could not translate host name \"nosuch.invalid\" to address",
-    );
+    let lock = format!("postgresql://{UNKNOWN}/postgres#job");
+    let why = format!("could not translate host name \"{UNKNOWN}\" to address");
+    refused(&lock, 69, &why);
 }
 
 #[test]
@@ -198,8 +199,8 @@ fn with_q_what_the_server_refuses_is_said_and_that_it_is_away_is_not() {
     server.control(&["stop", "-m", "fast"]);
     let run = nonoverlap(["-q", &server.lock("job")]).args(RAN).run();
     run.expect(69, "", "");
-    let unknown = "postgresql://nosuch.invalid/postgres#job";
-    nonoverlap(["-q", unknown])
+    let unknown = format!("postgresql://{UNKNOWN}/postgres#job");
+    nonoverlap(["-q", &unknown])
         .args(RAN)
         .run()
         .expect(69, "", "");

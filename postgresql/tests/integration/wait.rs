@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::harness::{HOLD, Holder, eventually};
 use crate::refusal::{nothing_is_left, refused_by};
+use crate::refused::UNKNOWN;
 use crate::server::{ADMIN, ROLE, Server, nonoverlap};
 
 /// Runs that wait for the lock "job", ended when this goes out of scope.
@@ -230,7 +231,7 @@ fn who_waits_is_refused_at_once_by_what_does_not_pass() {
             "database \"nosuch\" does not exist",
         ),
         (
-            "postgresql://nosuch.invalid/#job".to_owned(),
+            format!("postgresql://{UNKNOWN}/#job"),
             69,
             "could not translate host name",
         ),
