@@ -179,7 +179,8 @@ fn the_command_has_no_child_that_it_does_not_know() {
 #[test]
 fn it_does_not_matter_to_it_that_the_server_has_gone() {
     let server = Server::start();
-    let mut run = nonoverlap(["--hold-at-least", "2", &server.lock("job"), "true"]);
+    // So long that it is still there when it is looked for.
+    let mut run = nonoverlap(["--hold-at-least", "15", &server.lock("job"), "true"]);
     run.run().expect(0, "", "");
     let passive = passive(&server);
     server.control(&["stop", "-m", "fast"]);

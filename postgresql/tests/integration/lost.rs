@@ -13,9 +13,13 @@ use std::time::{Duration, Instant};
 use crate::harness::{HOLD, Holder, Run, eventually, is_root, kill, left_out};
 use crate::server::{ADMIN, ROLE, Server, nonoverlap};
 
-/// How late a command may hear of it here. It is promised 100 ms, on a machine that has time; what
-/// causes it is a program that must start first. Without a signal it would not be told at all.
-const LATEST: Duration = Duration::from_secs(3);
+/// How late a command may hear of it here. It is promised milliseconds, on a machine that has time; what
+/// causes it is a program that must start first. Without a signal it would not be told at all, and
+/// that the kernel gives up a silent connection takes longer.
+const LATEST: Duration = Duration::from_secs(10);
+
+/// The same, where it has happened many times: one of them is not disturbed.
+const QUICKEST: Duration = Duration::from_secs(1);
 
 /// In place of a signal: only waits for the end.
 const NO_SIGNAL: i32 = 0;
@@ -24,14 +28,17 @@ const NO_SIGNAL: i32 = 0;
 fn a_terminated_backend_ends_the_command_by_sigterm_at_once() {
     let server = Server::start();
     let lock = server.lock("job");
+    let mut times = Vec::new();
     for _ in 0..20 {
         let holder = hold(&[&lock]);
         let mut terminate = server.psql_command(ADMIN, &terminate(&server));
         let (status, time) = told(holder, || terminate.run().expect(0, "t\n", ""));
         assert_eq!(status.signal(), Some(libc::SIGTERM));
         assert!(time < LATEST, "{time:?}");
+        times.push(time);
         server.until_free("job");
     }
+    assert!(times.iter().min() < Some(&QUICKEST), "{times:?}");
 }
 
 #[test]
@@ -141,12 +148,19 @@ fn a_roles_time_for_idle_sessions_does_not_end_a_lock() {
 #[test]
 fn on_lost_kill_reaches_a_stopped_command() {
     let server = Server::start();
-    let holder = hold(&["--on-lost", "kill", &server.lock("job")]);
-    kill(holder.pid(), libc::SIGSTOP);
-    eventually("it is stopped", || state(holder.pid()) == "T");
-    let (status, time) = told(holder, || assert_eq!(server.sql(&terminate(&server)), "t"));
-    assert_eq!(status.signal(), Some(libc::SIGKILL));
-    assert!(time < LATEST, "{time:?}");
+    let lock = server.lock("job");
+    // A SIGTERM that does not reach it would be followed by SIGKILL after 5 s.
+    let is_soon = |_| {
+        let holder = hold(&["--on-lost", "kill", &lock]);
+        kill(holder.pid(), libc::SIGSTOP);
+        eventually("it is stopped", || state(holder.pid()) == "T");
+        let (status, time) = told(holder, || assert_eq!(server.sql(&terminate(&server)), "t"));
+        assert_eq!(status.signal(), Some(libc::SIGKILL));
+        assert!(time < LATEST, "{time:?}");
+        server.until_free("job");
+        time < Duration::from_secs(3)
+    };
+    assert!((0..5).any(is_soon));
 }
 
 /// It is woken for that.
