@@ -2,13 +2,15 @@
 
 use std::env;
 use std::ffi::{OsStr, OsString};
-use std::fs;
+use std::fs::{self, File};
 use std::net::TcpListener;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+
+use rustix::fs::{FlockOperation, flock};
 
 use crate::harness::{NONOVERLAP, Run, Scene, eventually, is_root, kill};
 
@@ -348,10 +350,10 @@ pub fn without_variables(command: &mut Command) -> &mut Command {
 /// What initdb makes, once for all tests: it takes most of a second. A server that has just started
 /// gives no lock, so these say that they started an hour earlier.
 fn template() -> &'static Path {
-    static TEMPLATE: OnceLock<PathBuf> = OnceLock::new();
-    TEMPLATE.get_or_init(|| {
-        let template = Path::new(env!("CARGO_TARGET_TMPDIR")).join("data");
-        let _ = fs::remove_dir_all(&template);
+    static TEMPLATE: OnceLock<(PathBuf, File)> = OnceLock::new();
+    let (template, _) = TEMPLATE.get_or_init(|| {
+        let (folder, lock) = own_folder();
+        let template = folder.join("data");
         let server = Server::nowhere();
         let mut initdb = server.program("initdb");
         initdb
@@ -374,8 +376,31 @@ fn template() -> &'static Path {
             .arg(&template)
             .run();
         assert_eq!(kept.code(), Some(0), "{kept:?}");
-        template
-    })
+        (template, lock)
+    });
+    template
+}
+
+/// A new folder for this process alone, as the tests may run twice at once, and the lock that it has on
+/// it while it lives. Folders that nobody has locked any more are removed.
+fn own_folder() -> (PathBuf, File) {
+    let all = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    // One after the other, so that none is removed before it is locked.
+    let turn = File::create(all.join("turn")).unwrap();
+    flock(&turn, FlockOperation::LockExclusive).unwrap();
+    for entry in fs::read_dir(all).unwrap().flatten() {
+        let is_ours = entry.file_name().to_string_lossy().starts_with("data");
+        let is_left =
+            |folder: File| flock(folder, FlockOperation::NonBlockingLockExclusive).is_ok();
+        if is_ours && File::open(entry.path()).is_ok_and(is_left) {
+            fs::remove_dir_all(entry.path()).unwrap();
+        }
+    }
+    let mut own = tempfile::Builder::new();
+    let own = own.prefix("data").tempdir_in(all).unwrap().keep();
+    let lock = File::open(&own).unwrap();
+    flock(&lock, FlockOperation::LockExclusive).unwrap();
+    (own, lock)
 }
 
 /// Each line is a statement.
