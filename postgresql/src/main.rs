@@ -69,6 +69,7 @@ fn carry_out(request: Request) -> Result<u8, Failure> {
 }
 
 fn status(target: &Target) -> Result<u8, Failure> {
+    sys::end_after(wait::TIME);
     let mut session = Session::connect(target, "nonoverlap --status")?;
     let look = session.look();
     let (holders, age) = look.lock.map_err(|failure| failure.at(&look.place))?;

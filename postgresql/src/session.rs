@@ -17,9 +17,6 @@ use crate::statements;
 use crate::sys::{self, Connection, Row, Trouble};
 use crate::words::{no_answer, no_connection, unsuitable};
 
-/// How long connecting and asking may take together, and each further attempt, in seconds.
-pub const TIME: u32 = 15;
-
 /// How long one host of several may take, in seconds, where nobody says otherwise.
 const TIME_OF_A_HOST: (&CStr, &CStr) = (c"PGCONNECT_TIMEOUT", c"5");
 
@@ -61,7 +58,6 @@ impl Session {
     /// [`Failure::Usage`] where libpq does not take something of TARGET; [`Failure::Away`],
     /// [`Failure::Refused`] and [`Failure::Unavailable`] where it cannot connect.
     pub fn connect(target: &Target, application: &str) -> Result<Session, Failure> {
-        sys::end_after(TIME);
         sys::set_default(TIME_OF_A_HOST.0, TIME_OF_A_HOST.1);
         let application = text(application);
         let mut parameters = vec![(c"dbname", target.server.as_c_str())];
@@ -135,7 +131,6 @@ impl Session {
         loop {
             let left = deadline.map(|it| it.saturating_duration_since(Instant::now()));
             let is_last = left.is_some_and(|left| left <= pause);
-            sys::end_after(TIME);
             if hangs_up_within(caller, left.map_or(pause, |left| left.min(pause)))? {
                 return Err(no_answer(Trouble::HungUp));
             }

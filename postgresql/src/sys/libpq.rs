@@ -5,9 +5,10 @@ use std::os::fd::BorrowedFd;
 use std::ptr;
 
 use pq_sys::{ConnStatusType, ExecStatusType, PGconn, PGresult, PQconninfoOption};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::retry_on_intr;
 
+use super::process::LATE;
 use crate::failure::reason;
 
 /// Why there is no answer.
@@ -24,6 +25,13 @@ pub enum Trouble {
     /// The one who wanted to know has hung up.
     HungUp,
 }
+
+/// How long a server may be silent that is to answer. After that it may be frozen, and a new connection
+/// may be answered.
+const SILENCE: Timespec = Timespec {
+    tv_sec: 15,
+    tv_nsec: 0,
+};
 
 /// Fields, each a text or null.
 pub type Row = Vec<Option<String>>;
@@ -214,8 +222,12 @@ impl Connection {
             let mut awaited = vec![PollFd::from_borrowed_fd(socket, PollFlags::IN)];
             awaited
                 .extend(caller.map(|caller| PollFd::from_borrowed_fd(caller, PollFlags::empty())));
-            let polled = retry_on_intr(|| poll(&mut awaited, None));
-            polled.map_err(|error| Trouble::Broken(format!("cannot wait: {}", reason(error))))?;
+            let polled = retry_on_intr(|| poll(&mut awaited, Some(&SILENCE)));
+            let polled = polled
+                .map_err(|error| Trouble::Broken(format!("cannot wait: {}", reason(error))))?;
+            if polled == 0 {
+                return Err(Trouble::Broken(LATE.to_owned()));
+            }
             if awaited
                 .get(1)
                 .is_some_and(|caller| !caller.revents().is_empty())

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use rustix::io::Errno;
 
 /// What is said where the time is up.
-const LATE: &[u8] = b"the server did not answer in time\n";
+pub const LATE: &str = "the server did not answer in time\n";
 
 /// Where it is said.
 static COMPLAINTS: AtomicI32 = AtomicI32::new(libc::STDERR_FILENO);

@@ -3,7 +3,7 @@
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::harness::{HOLD, Holder, eventually};
+use crate::harness::{HOLD, Holder, Stopped, eventually};
 use crate::refusal::{nothing_is_left, refused_by};
 use crate::refused::UNKNOWN;
 use crate::server::{ADMIN, ROLE, Server, nonoverlap};
@@ -266,6 +266,27 @@ fn who_waits_asks_again_after_somebody_has_ended_its_session() {
     for waiter in &mut waiters.0 {
         assert_eq!(waiter.wait().unwrap().code(), Some(0));
     }
+    nothing_is_left(&server);
+}
+
+/// As where its machine is paused.
+#[test]
+fn who_waits_asks_anew_where_a_session_does_not_answer() {
+    let server = Server::start();
+    let holder = Holder::start(nonoverlap([&server.lock("job")]).args(HOLD));
+    let mut waiters = Waiters::start(&server, &[&["-w", "50"], &["-b"]]);
+    let sessions = server.sql(
+        "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'nonoverlap %'
+            AND pid NOT IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory')",
+    );
+    let sessions = sessions.lines().map(|pid| pid.parse().unwrap());
+    let stopped: Vec<_> = sessions.map(Stopped::new).collect();
+    assert_eq!(stopped.len(), 2);
+    holder.end();
+    for waiter in &mut waiters.0 {
+        assert_eq!(waiter.wait().unwrap().code(), Some(0));
+    }
+    drop(stopped);
     nothing_is_left(&server);
 }
 
