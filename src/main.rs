@@ -134,6 +134,11 @@ fn lock_descriptor(
 /// The log is opened before the lock, so that what is wrong with it is told before anybody is kept
 /// out, and so that it hears why nothing was run.
 fn run_locked(run: &Run) -> Result<Outcome, Error> {
+    // A descriptor that is not open may be the log's in a moment.
+    let is_open = match run.target {
+        LockTarget::Descriptor(_) => LockFile::open(run.target, Access::Read).map(drop),
+        LockTarget::File(_) | LockTarget::Remote(_) => Ok(()),
+    };
     let log = run.log.as_deref().map(|path| {
         log::check_name(path, run.target, run.slots)?;
         let log = Log::open(path)?;
@@ -144,6 +149,7 @@ fn run_locked(run: &Run) -> Result<Outcome, Error> {
         let log = log.as_ref();
         move |error: &Error| log.into_iter().for_each(|log| log.error(target, error))
     };
+    is_open.inspect_err(hear(run.target))?;
     guardian::check(run).inspect_err(hear(run.target))?;
     let guardians_log = guardian::log(run).inspect_err(hear(run.target))?;
     let stopwatch = run.reporting.stopwatch();

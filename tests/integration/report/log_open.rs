@@ -55,6 +55,25 @@ fn a_log_that_cannot_be_opened_is_73_and_nothing_runs_nor_is_the_lock_asked_for(
     }
 }
 
+/// The log may be opened under the number of a descriptor that is not open.
+#[test]
+fn a_descriptor_that_is_not_open_is_not_taken_for_the_logs_own() {
+    for number in 3..9 {
+        for option in ["-n", "-o", "-s"] {
+            let scene = Scene::new();
+            let number = number.to_string();
+            let mut command = nonoverlap([option, "--log", "log", "--fd", &number, "echo", "ran"]);
+            let refused = command.current_dir(scene.path("")).run();
+            let reason = reason(libc::EBADF);
+            let said = format!("cannot lock descriptor {number}: {reason}");
+            refused.expect(65, "", &format!("nonoverlap: {said}\n"));
+            let lines = lines_of(&scene.path("log"));
+            let lines: Vec<_> = lines.iter().map(|line| undated(line)).collect();
+            assert_eq!(lines, [said], "{option}");
+        }
+    }
+}
+
 /// The log takes the place of what has the lock.
 #[test]
 fn no_log_where_the_lock_is_on_the_commands_output() {
