@@ -6,3 +6,4 @@ mod completions;
 mod fuzz;
 mod help;
 mod mistakes;
+mod random_runs;
