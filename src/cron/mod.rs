@@ -41,7 +41,7 @@ pub fn install(asked: &Install) -> Result<Outcome, Error> {
     let lock = here.lock_file(asked.run.target)?;
     let log = asked.run.log.as_deref();
     let log = log.map(|log| here.log(log)).transpose()?;
-    check_files(asked, &here, &lock, log.as_ref())?;
+    check_files(asked, &here, &lock, log.as_deref())?;
     let line = entry::line(asked, &here, &lock)?;
     let verbosity = asked.run.reporting.verbosity;
     let _turn = turn(asked.apply, verbosity)?;
@@ -85,12 +85,7 @@ pub fn install(asked: &Install) -> Result<Outcome, Error> {
 /// # Errors
 ///
 /// [`Error::Usage`], [`Error::Log`] and [`Error::DanglingLink`].
-fn check_files(
-    asked: &Install,
-    here: &Here,
-    lock: &Path,
-    log: Option<&PathBuf>,
-) -> Result<(), Error> {
+fn check_files(asked: &Install, here: &Here, lock: &Path, log: Option<&Path>) -> Result<(), Error> {
     // By their absolute names: the folder need not be there yet.
     let mut locks = target::slots(asked.run.target, asked.run.slots);
     if locks.any(|(_, slot)| here.lock_file(slot).is_ok_and(|slot| log == Some(&slot))) {
@@ -98,7 +93,7 @@ fn check_files(
     }
     if let Some(name) = &asked.run.log {
         log::check_name(name, asked.run.target, asked.run.slots)?;
-        if Path::new(name).is_dir() {
+        if log.is_some_and(Path::is_dir) {
             return Err(Error::Log(name.clone(), Errno::ISDIR));
         }
     }

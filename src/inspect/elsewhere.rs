@@ -3,7 +3,6 @@
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::slice;
 use std::time::Duration;
 
 use rustix::fs::{self, Mode, OFlags};
@@ -24,10 +23,9 @@ use crate::sys::{self, Found, MarkedRange, Snapshot};
 /// As stat(2) of the folder.
 pub fn marks_of(snapshot: &Snapshot, path: &CStr) -> Result<Option<Vec<Said>>, Errno> {
     let of_name = |name: Name| {
-        let claim = |mark| name.marks(slice::from_ref(mark)).next();
         let marks = snapshot.marks().iter();
         marks
-            .filter_map(|mark| Some((*mark, claim(mark)?)))
+            .filter_map(|mark| Some((*mark, name.claim(mark)?)))
             .collect()
     };
     Ok(Name::of(path)?.map(of_name))
@@ -70,11 +68,12 @@ pub fn marked(
     // That it is held is known, so nothing that goes wrong from here on is an error.
     let is_elsewhere = !marks.iter().any(|(_, claim)| is_there(claim));
     if is_elsewhere {
-        let names = |its, file| {
-            let mut said = marks.iter().filter(|(mark, _)| *mark == its);
+        let names = |its: &_, file| {
+            let mut said = marks.iter().filter(|(mark, _)| mark == its);
             said.any(|(_, claim)| claim.names(file))
         };
-        let found = snapshot.named(&names).unwrap_or_default();
+        let wanted: Vec<_> = marks.iter().map(|(mark, _)| *mark).collect();
+        let found = snapshot.named(&wanted, &names).unwrap_or_default();
         let seen = held_at(snapshot, &found).unwrap_or_default();
         if let Some(seen) = seen.filter(|it| matches!(it.state, Ok(LockState::Held(_)))) {
             return Ok(Marked::Found(seen));

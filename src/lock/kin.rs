@@ -51,10 +51,9 @@ pub fn of_mark(name: Name, says: Claim) -> Option<Kin> {
             length: lock.last?.checked_sub(lock.first)?.checked_add(1)?,
         };
         let is_mark = lock.api == OwnApi::Range && lock.is_shared;
-        let claim = name
-            .marks(&[range])
-            .find(|theirs| is_mark && theirs.excludes(says))?;
-        Some((claim, lock.descriptor))
+        let claim = name.claim(&range)?;
+        let excludes = is_mark && claim.excludes(says);
+        excludes.then_some((claim, lock.descriptor))
     });
     let (claim, mark) = excluding?;
     // It is the lock that people look for, which stands beside its mark.

@@ -72,15 +72,12 @@ impl Name {
         }
     }
 
-    /// Of these locks, the marks of this name, each with what it says.
-    pub fn marks(self, locks: &[MarkedRange]) -> impl Iterator<Item = Claim> {
-        let ours = locks.iter().filter(move |lock| lock.start == self.start);
-        ours.map(|lock| {
-            let said = lock.length - 1;
-            Claim {
-                file: said >> 1,
-                is_shared: said & 1 == 1,
-            }
+    /// What a mark says, if it is one of this name.
+    pub fn claim(self, mark: &MarkedRange) -> Option<Claim> {
+        let said = mark.length - 1;
+        (mark.start == self.start).then_some(Claim {
+            file: said >> 1,
+            is_shared: said & 1 == 1,
         })
     }
 }

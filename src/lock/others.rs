@@ -8,7 +8,6 @@ use std::ffi::{CStr, OsStr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::slice;
 use std::time::Duration;
 
 use rustix::fs::{self, Mode, OFlags};
@@ -78,15 +77,16 @@ fn look_once(
     for _ in 0..MOST_ATTEMPTS {
         let snapshot = Snapshot::take();
         let nobody = || snapshot.is_complete().map(|()| Others::None);
-        let marked = mark.filter(|ours| excluding(snapshot.marks(), ours).next().is_some());
+        let marks = mark.map(|ours| excluding(snapshot.marks(), ours));
+        let marks = marks.unwrap_or_default();
+        let marked = mark.filter(|_| !marks.is_empty());
         let found = match (marked, deadline) {
             (Some(ours), Deadline::Now) => return Ok(Others::Marked(ours.name, ours.says)),
             // That it is a conflict is known, so nothing that goes wrong here is an error.
             (Some(ours), _) => {
-                let names = |mark, file| {
-                    excluding(slice::from_ref(&mark), ours).any(|theirs| theirs.names(file))
-                };
-                snapshot.named(&names).unwrap_or_default()
+                let said = |mark: &_| ours.name.claim(mark);
+                let names = |mark: &_, file| said(mark).is_some_and(|theirs| theirs.names(file));
+                snapshot.named(&marks, &names).unwrap_or_default()
             }
             // Who has no mark looks for none.
             (None, _) if !named.may_be_anothers() => {
@@ -139,8 +139,9 @@ pub fn wait(
 ) -> Result<bool, Error> {
     loop {
         let snapshot = Snapshot::take();
-        let mut marks = name.marks(snapshot.marks());
-        let is_gone = match marks.any(|theirs| theirs.excludes(says)) {
+        let mut marks = snapshot.marks().iter();
+        let excludes = |mark| name.claim(mark).is_some_and(|theirs| theirs.excludes(says));
+        let is_gone = match marks.any(excludes) {
             true => Ok(false),
             false => snapshot.is_complete().map(|()| true),
         };
@@ -156,10 +157,11 @@ pub fn wait(
     }
 }
 
-/// What those of these marks say that exclude ours.
-fn excluding(all: &[MarkedRange], ours: &Mark) -> impl Iterator<Item = Claim> {
-    let theirs = ours.name.marks(all);
-    theirs.filter(|theirs| theirs.excludes(ours.says))
+/// Those of these marks that exclude ours.
+fn excluding(all: &[MarkedRange], ours: &Mark) -> Vec<MarkedRange> {
+    let said = |mark: &_| ours.name.claim(mark);
+    let excludes = |mark: &&_| said(mark).is_some_and(|theirs| theirs.excludes(ours.says));
+    all.iter().filter(excludes).copied().collect()
 }
 
 /// A file that was found among those which others have open.

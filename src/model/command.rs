@@ -16,19 +16,25 @@ pub enum CommandLine {
     Line(&'static CStr),
 }
 
+/// So many bytes of a command line are more than is shown, also without passwords.
+const ENOUGH: usize = 8192;
+
 impl Display for CommandLine {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut all = Vec::new();
+        let mut start = Vec::new();
         match self {
-            CommandLine::Line(line) => all.extend(line.to_bytes()),
+            CommandLine::Line(line) => start.extend(line.to_bytes().iter().take(ENOUGH)),
             CommandLine::Words(name, words) => {
-                all.extend(name.to_bytes());
+                start.extend(name.to_bytes());
                 for word in words.from(1).iter() {
-                    all.push(b' ');
-                    all.extend(word.to_bytes());
+                    if start.len() > ENOUGH {
+                        break;
+                    }
+                    start.push(b' ');
+                    start.extend(word.to_bytes());
                 }
             }
         }
-        out.write_str(&command_line(&without_passwords_in(&all)))
+        out.write_str(&command_line(&without_passwords_in(&start)))
     }
 }

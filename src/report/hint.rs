@@ -158,7 +158,7 @@ fn for_command(out: &mut Formatter<'_>, program: &CStr) -> fmt::Result {
         _ if !name.contains(&b'/') && is_script_without_x(program) => {
             return without_x(out, program);
         }
-        _ if name.iter().any(|byte| b"&|;<>".contains(byte)) => SHELLS_LINE,
+        _ if is_of_a_shell(name) => SHELLS_LINE,
         _ if name.iter().any(u8::is_ascii_whitespace) => ONE_WORD,
         _ if SHELLS_OWN.split(' ').any(|own| own.as_bytes() == name) => {
             "; only a shell knows it: use -c 'COMMAND LINE'"
@@ -174,6 +174,12 @@ fn for_command(out: &mut Formatter<'_>, program: &CStr) -> fmt::Result {
 fn is_executable(path: &CStr) -> bool {
     let is_file = |state: fs::Stat| FileType::from_raw_mode(state.st_mode).is_file();
     fs::access(path, Access::EXEC_OK).is_ok() && fs::stat(path).is_ok_and(is_file)
+}
+
+/// Whether a word looks like a command line that a shell has to read, and not like the path of a program.
+fn is_of_a_shell(word: &[u8]) -> bool {
+    let is_path = word.contains(&b'/') && !word.iter().any(u8::is_ascii_whitespace);
+    !is_path && word.iter().any(|byte| b"&|;<>".contains(byte))
 }
 
 /// For a command line that a shell has to read.

@@ -14,9 +14,8 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::processes::lockers;
-use super::{FileLocks, Found, MarkedRange, State, WhyUnknown};
+use super::{FileLocks, Found, MarkedRange, Names, State, WhyUnknown};
 use crate::sys::errno::check;
-use crate::sys::file_state::FileId;
 
 /// A file has to be opened for reading to be looked at.
 pub const INSPECT_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
@@ -64,7 +63,7 @@ impl Snapshot {
     }
 
     /// What others have open is not looked for.
-    pub fn named(&self, _: &dyn Fn(MarkedRange, FileId) -> bool) -> Result<Found, Errno> {
+    pub fn named(&self, _: &[MarkedRange], _: &Names<'_>) -> Result<Found, Errno> {
         Ok(Found::default())
     }
 

@@ -98,14 +98,14 @@ impl Snapshot {
         self.0.is_complete()
     }
 
-    /// The files with a flock that a mark `names`, in processes that have both: none where the system does
-    /// not tell.
+    /// The files with a flock that one of these marks `names`, in processes that have both: none where the
+    /// system does not tell.
     ///
     /// # Errors
     ///
     /// What kept the look from being complete, other than that it is not allowed.
-    pub fn named(&self, names: &dyn Fn(MarkedRange, FileId) -> bool) -> Result<Found, Errno> {
-        self.0.named(names)
+    pub fn named(&self, marks: &[MarkedRange], names: &Names<'_>) -> Result<Found, Errno> {
+        self.0.named(marks, names)
     }
 
     /// The locked files that had this path, on the mount of the open file `beside`, and were deleted: none
@@ -118,6 +118,9 @@ impl Snapshot {
         self.0.deleted(path, beside)
     }
 }
+
+/// Whether a mark names this file.
+pub type Names<'a> = dyn Fn(&MarkedRange, FileId) -> bool + 'a;
 
 /// A mark: a range of bytes that is locked for reading where no file has a byte (`lock/mark.rs`).
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -140,7 +143,7 @@ impl MarkedRange {
 /// Locked files that were found open in other processes.
 #[derive(Default)]
 pub struct Found {
-    /// They.
+    /// These files.
     pub files: Vec<FoundFile>,
     /// Others were found and gone at the next look, perhaps handed on.
     pub has_vanished: bool,

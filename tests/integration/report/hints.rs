@@ -132,7 +132,7 @@ fn what_only_a_shell_can_run_is_told_to_use_the_shell() {
             "; to set a variable, put env before it, or use -c 'COMMAND LINE'",
         );
     }
-    for other in ["=x", "1=x", "a-b=x", "cdx"] {
+    for other in ["=x", "1=x", "a-b=x", "cdx", "/opt/r&d/run"] {
         desk.is_not_found(other, "");
     }
 }

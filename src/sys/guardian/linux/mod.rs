@@ -81,7 +81,7 @@ fn prepare(line: &OwnedFd, pidfd: &OwnedFd, duty: &impl Duty) -> Result<Option<O
     let needed = duty.descriptors();
     let needed = needed.iter().map(AsRawFd::as_raw_fd);
     let needed = needed.chain(connection.as_ref().map(AsRawFd::as_raw_fd));
-    close_all_but(needed.chain([1, 2]).collect())?;
+    close_all_but(&needed.chain([1, 2]).collect::<Vec<_>>())?;
     Ok(connection)
 }
 
@@ -106,14 +106,14 @@ fn adopts_orphans(ourselves: Pid) -> bool {
 }
 
 /// Closes every descriptor but these.
-fn close_all_but(mut kept: Vec<RawFd>) -> Result<(), Errno> {
-    kept.sort_unstable();
+fn close_all_but(kept: &[RawFd]) -> Result<(), Errno> {
     let mut first = 0;
-    for &kept in &kept {
-        if first < kept {
-            close_range(first, kept - 1)?;
+    // They are few, so none are sorted for it.
+    while let Some(&next) = kept.iter().filter(|&&kept| kept >= first).min() {
+        if first < next {
+            close_range(first, next - 1)?;
         }
-        first = kept + 1;
+        first = next + 1;
     }
     close_range(first, RawFd::MAX)
 }

@@ -166,12 +166,13 @@ impl Descriptors {
     }
 
     /// The marks that a process has.
-    pub fn marks_of(&self, pid: u32) -> impl Iterator<Item = MarkedRange> {
+    pub fn marks_of(&self, pid: u32) -> impl Iterator<Item = &MarkedRange> {
         let marks = self.marks.iter().filter(move |(it, _)| *it == pid);
-        marks.map(|(_, mark)| *mark)
+        marks.map(|(_, mark)| mark)
     }
 
-    /// The locked files that had this path and were deleted, if their mount is one that `is_wanted`. Only of these anything more is asked, since other file systems may not answer.
+    /// The locked files that had this path and were deleted, if their mount is one that `is_wanted`. Only of
+    /// these anything more is asked, since other file systems may not answer.
     ///
     /// # Errors
     ///

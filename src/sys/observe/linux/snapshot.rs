@@ -22,7 +22,7 @@ use super::process::{knows_every_pid, process};
 use super::table::{Api, Entry, Table};
 use crate::sys::clock::pause;
 use crate::sys::file_state::FileId;
-use crate::sys::observe::{FileLocks, Found, MarkedRange, State, WhyUnknown};
+use crate::sys::observe::{FileLocks, Found, MarkedRange, Names, State, WhyUnknown};
 
 /// With O_PATH no right to read the file is needed, a device does not notice, and a FIFO does not
 /// wait.
@@ -257,28 +257,28 @@ impl Snapshot {
         !descriptors.closed.is_empty() && !all_seen
     }
 
-    /// The files with a flock that a mark `names`, in processes that have both: of those that the table
-    /// names for such a file, and where none of these is one, of all.
+    /// The files with a flock that one of these marks `names`, in processes that have both: of those that the
+    /// table names for such a file, and where none of these is one, of all.
     ///
     /// # Errors
     ///
     /// What kept the look from being complete, other than that it is not allowed.
-    pub fn named(&self, names: &dyn Fn(MarkedRange, FileId) -> bool) -> Result<Found, Errno> {
+    pub fn named(&self, marks: &[MarkedRange], names: &Names<'_>) -> Result<Found, Errno> {
         let mut descriptors = self.descriptors.borrow_mut();
-        let is_named = |file| self.marks.iter().any(|mark| names(*mark, file));
+        let is_named = |file| marks.iter().any(|mark| names(mark, file));
         let flocks = self.table.locks().filter(|lock| lock.api == Api::Flock);
         let flocks = flocks.filter(|lock| id_of(lock).is_some_and(is_named));
         for pid in flocks.filter_map(|lock| lock.taker) {
             descriptors.look_at(pid);
         }
-        let found = named_files(&descriptors, names)?;
+        let found = named_files(&descriptors, marks, names)?;
         if !found.files.is_empty() {
             return Ok(found);
         }
         descriptors.look_at_all(&|_| false);
         match descriptors.failure {
             Some(reason) => Err(reason),
-            None => named_files(&descriptors, names),
+            None => named_files(&descriptors, marks, names),
         }
     }
 
@@ -398,23 +398,26 @@ impl Snapshot {
     }
 }
 
-/// The files with a flock that a mark of the same process `names`, of the processes that were looked into.
+/// The files with a flock that one of these marks `names` which the same process has, of the processes that
+/// were looked into. Of others nothing is asked, since their file systems may not answer.
 ///
 /// A mark whose process is not known to have such a file is not enough: that may have let go of its file,
 /// and the number that the mark names may be an unrelated file's by now.
 fn named_files(
     descriptors: &Descriptors,
-    names: &dyn Fn(MarkedRange, FileId) -> bool,
+    marks: &[MarkedRange],
+    names: &Names<'_>,
 ) -> Result<Found, Errno> {
     let mut found = Found::default();
     for descriptor in descriptors.locked().filter(|it| it.api == Api::Flock) {
+        let theirs = descriptors.marks_of(descriptor.pid);
+        let mut theirs = theirs.filter(|mark| marks.contains(mark)).peekable();
+        if theirs.peek().is_none() {
+            continue;
+        }
         match descriptor.file() {
-            Ok(file) => {
-                let mut marks = descriptors.marks_of(descriptor.pid);
-                if marks.any(|mark| names(mark, file.id)) {
-                    found.files.push(file);
-                }
-            }
+            Ok(file) if theirs.any(|mark| names(mark, file.id)) => found.files.push(file),
+            Ok(_) => {}
             Err(Errno::NOENT | Errno::SRCH) => found.has_vanished = true,
             Err(reason) if is_answer(reason) => {}
             Err(reason) => return Err(reason),
