@@ -38,7 +38,7 @@ pub fn of(file: &LockFile, options: &LockOptions, deadline: Deadline) -> Option<
     let state = file.state().ok()?;
     ourselves(file, options, &state)
         .or_else(|| by_record(file, options, deadline, &state))
-        .or_else(|| guardian(file, deadline))
+        .or_else(|| guardian(file, options.api, deadline))
 }
 
 /// Whether a mark that excludes what ours says is our own.
@@ -129,12 +129,16 @@ fn by_record(
 
 /// Whether a guardian of our own has the lock on this file.
 ///
-/// It alone: where others have one, too, perhaps of another kind, it may be theirs that is in our way.
-fn guardian(file: &LockFile, deadline: Deadline) -> Option<Kin> {
+/// It alone: where others have one, too, perhaps of another kind, it may be theirs that is in our way. Who
+/// has a record lock is only told where there is a table of all locks, which tells who waits as well.
+fn guardian(file: &LockFile, api: LockApi, deadline: Deadline) -> Option<Kin> {
     if matches!(deadline, Deadline::Now) {
         return None;
     }
     let locks = Snapshot::take().of(file.as_fd(), None);
+    if api != LockApi::Flock && locks.waiters.is_none() {
+        return None;
+    }
     let mut holders = locks.holders.iter().chain(&locks.takers).peekable();
     holders.peek()?;
     let ward = |&holder: &u32| sys::process(holder)?.ward;
