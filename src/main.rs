@@ -135,9 +135,9 @@ fn lock_descriptor(
 /// out, and so that it hears why nothing was run.
 fn run_locked(run: &Run) -> Result<Outcome, Error> {
     // A descriptor that is not open may be the log's in a moment.
-    let is_open = match run.target {
-        LockTarget::Descriptor(_) => LockFile::open(run.target, Access::Read).map(drop),
-        LockTarget::File(_) | LockTarget::Remote(_) => Ok(()),
+    let is_open = match (&run.log, run.target) {
+        (Some(_), LockTarget::Descriptor(_)) => LockFile::open(run.target, Access::Read).map(drop),
+        _ => Ok(()),
     };
     let log = run.log.as_deref().map(|path| {
         log::check_name(path, run.target, run.slots)?;
