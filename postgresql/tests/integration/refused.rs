@@ -58,8 +58,8 @@ fn a_silent_server_is_69_after_5_seconds() {
     assert!(start.elapsed() < LONG, "{:?}", start.elapsed());
 }
 
-#[test]
-fn several_silent_servers_are_69_after_15_seconds() {
+/// Ten ports at which nobody answers, and a lock on a server of these.
+fn silent_servers() -> (Vec<TcpListener>, String) {
     let listeners: Vec<_> = (0..10)
         .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
         .collect();
@@ -68,6 +68,12 @@ fn several_silent_servers_are_69_after_15_seconds() {
         .map(|listener| listener.local_addr().unwrap().to_string())
         .collect();
     let lock = format!("postgresql://{}/postgres#job", hosts.join(","));
+    (listeners, lock)
+}
+
+#[test]
+fn several_silent_servers_are_69_after_15_seconds() {
+    let (_listeners, lock) = silent_servers();
     let start = Instant::now();
     refused(&lock, 69, "the server did not answer in time");
     assert!(start.elapsed() < LONG, "{:?}", start.elapsed());
@@ -76,14 +82,7 @@ fn several_silent_servers_are_69_after_15_seconds() {
 /// Together they take more than the 15 s that a run has that does not wait.
 #[test]
 fn who_waits_asks_several_silent_servers_anew() {
-    let listeners: Vec<_> = (0..10)
-        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
-        .collect();
-    let hosts: Vec<_> = listeners
-        .iter()
-        .map(|listener| listener.local_addr().unwrap().to_string())
-        .collect();
-    let lock = format!("postgresql://{}/postgres#job", hosts.join(","));
+    let (listeners, lock) = silent_servers();
     let mut waiters = [&["-w", "50"][..], &["-b"]].map(|options| {
         let mut waiter = nonoverlap(options);
         waiter.args([&*lock, "true"]).env("PGCONNECT_TIMEOUT", "2");

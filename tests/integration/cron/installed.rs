@@ -157,11 +157,11 @@ fn whatever_the_names_are_an_entry_is_read_as_it_was_written() {
 
 #[test]
 fn of_a_number_of_slots_that_no_run_would_take_the_lock_file_is_told() {
-    for slots in ["0", "1000", "65535", "65536", "x", ""] {
+    for slots in ["0", "1000", "65535", "65536", "x", "''", "'0'"] {
         let table = Table::stand_in();
         install(&table, &["--install", "@daily", "-j", "2", "./l", "true"]);
         let text = String::from_utf8(table.text().unwrap()).unwrap();
-        let edited = text.replace(" -j 2 ", &format!(" -j '{slots}' "));
+        let edited = text.replace(" -j 2 ", &format!(" -j {slots} "));
         assert_ne!(edited, text);
         table.set(edited.as_bytes());
         let (code, said) = told(&table, &[]);
